@@ -1,0 +1,200 @@
+"""Serving a stage: gRPC with health, reflection and Describe; SIGTERM drains."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from stagewire.common.v1 import describe_pb2, describe_pb2_grpc, error_pb2
+
+from stagekit import log
+from stagekit.admission import Admission
+from stagekit.channel import MAX_MESSAGE_BYTES
+from stagekit.errors import StageError, abort
+from stagekit.settings import StageSettings, describe, load
+
+logger = logging.getLogger(__name__)
+
+# A client may ping as often as stagekit.channel does, also on a quiet connection.
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.so_reuseport", 0),
+)
+
+
+@dataclass
+class Stage:
+    """One service, ready to be served.
+
+    Attributes:
+        services: Full names of the gRPC services it implements, for health and reflection.
+        register: Adds the servicers to a server.
+        description: What Describe answers; ``active`` is filled in from ``admission``.
+        admission: Counts the work in progress; a drain waits for it.
+        drain: Set when the drain begins: session-long streams then send ``going_away``.
+        close: Releases what the stage holds (models, vendor connections), after the drain.
+    """
+
+    services: Sequence[str]
+    register: Callable[[grpc.aio.Server], None]
+    description: describe_pb2.StageDescription
+    admission: Admission
+    drain: asyncio.Event = field(default_factory=asyncio.Event)
+    close: Callable[[], Awaitable[None]] | None = None
+
+
+class _Describe(describe_pb2_grpc.StageServiceServicer):
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def Describe(  # noqa: N802  # the contract's name
+        self,
+        request: describe_pb2.DescribeRequest,
+        context: Any,
+    ) -> describe_pb2.DescribeResponse:
+        description = describe_pb2.StageDescription()
+        description.CopyFrom(self._stage.description)
+        description.active = self._stage.admission.active
+        return describe_pb2.DescribeResponse(description=description)
+
+
+class _Errors(grpc.aio.ServerInterceptor):
+    """Turns a StageError into its rich status, and anything else into INTERNAL without its text."""
+
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        if handler.response_streaming:
+            inner_stream = handler.stream_stream or handler.unary_stream
+
+            async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
+                try:
+                    async for response in inner_stream(request, context):
+                        yield response
+                except Exception as error:
+                    await abort(context, _as_stage_error(error))
+
+            wrap = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return wrap(stream, handler.request_deserializer, handler.response_serializer)
+        inner = handler.unary_unary
+        if inner is None or not asyncio.iscoroutinefunction(inner):
+            return handler
+
+        async def unary(request: Any, context: Any) -> Any:
+            try:
+                return await inner(request, context)
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:
+                await abort(context, _as_stage_error(error))
+
+        return grpc.unary_unary_rpc_method_handler(
+            unary, handler.request_deserializer, handler.response_serializer
+        )
+
+
+def _as_stage_error(error: Exception) -> StageError:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, StageError):
+        logger.info("refused: %s: %s", error.reason_name, error.message)
+        return error
+    logger.exception("unexpected error")
+    return StageError(
+        error_pb2.ERROR_REASON_BACKEND_FAILED,
+        f"unexpected {type(error).__name__}; the service's log has it",
+    )
+
+
+@asynccontextmanager
+async def serving(stage: Stage, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
+    """Serves ``stage`` while the block runs; yields the port. For ``run`` and for tests."""
+    server = grpc.aio.server(interceptors=[_Errors()], options=_OPTIONS)
+    stage.register(server)
+    describe_pb2_grpc.add_StageServiceServicer_to_server(_Describe(stage), server)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = [*stage.services, describe_pb2.DESCRIPTOR.services_by_name["StageService"].full_name]
+    reflection.enable_server_reflection(
+        [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
+    )
+    bound = server.add_insecure_port(f"{host}:{port}")
+    await server.start()
+    for name in ["", *names]:
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield bound
+    finally:
+        stage.drain.set()
+        stage.admission.draining = True
+        await checks.enter_graceful_shutdown()
+        await server.stop(grace=0.2)
+        if stage.close is not None:
+            await stage.close()
+
+
+def run(
+    package: str,
+    purpose: str,
+    settings_type: type[StageSettings],
+    build: Callable[[Any], Awaitable[Stage]],
+) -> None:
+    """A service's whole ``__main__``: parse, load settings, build, serve, drain.
+
+    Args:
+        package: What is run, such as ``stagewire_asr``.
+        purpose: One sentence for ``--help``.
+        settings_type: The service's settings.
+        build: Makes the stage from them; may take long (models load).
+    """
+    argparse.ArgumentParser(
+        prog=f"python -m {package}",
+        description=purpose,
+        epilog=f"environment variables:\n{describe(settings_type)}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    ).parse_args()
+    settings = load(settings_type)
+    log.configure(settings.log_level, settings.log_format)
+    asyncio.run(_run(package, settings, build))
+
+
+async def _run(
+    package: str, settings: StageSettings, build: Callable[[Any], Awaitable[Stage]]
+) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        try:
+            loop.add_signal_handler(number, stop.set)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    stage = await build(settings)
+    async with serving(stage, settings.host, settings.port) as port:
+        logger.info("%s serves on %s:%d", package, settings.host, port)
+        await stop.wait()
+        logger.info("draining: %d in progress", stage.admission.active)
+        stage.admission.draining = True
+        stage.drain.set()
+        try:
+            async with asyncio.timeout(settings.drain_seconds):
+                await stage.admission.idle()
+        except TimeoutError:
+            logger.warning("drain time is up: %d cut off", stage.admission.active)
+    logger.info("stopped")

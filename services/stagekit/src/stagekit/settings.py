@@ -1,0 +1,55 @@
+"""Typed settings from ``STAGEWIRE_*`` environment variables."""
+
+from __future__ import annotations
+
+import sys
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class StageSettings(BaseSettings):
+    """What every service can be told. A service adds its own and sets its ``env_prefix``."""
+
+    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_", extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
+    port: int = Field(0, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
+    max_sessions: int = Field(16, ge=1, description="Sessions (or turns) served at the same time.")
+    drain_seconds: float = Field(
+        30.0, ge=0, description="How long after SIGTERM running work may go on."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least level that is logged."
+    )
+    log_format: Literal["text", "json"] = Field("text", description="A log line's form.")
+
+
+Settings = TypeVar("Settings", bound=BaseSettings)
+
+
+def load(settings: type[Settings]) -> Settings:
+    """Reads the environment, or exits with status 2 naming every variable that is wrong."""
+    try:
+        return settings()
+    except ValidationError as error:
+        prefix = settings.model_config.get("env_prefix", "")
+        for problem in error.errors():
+            variable = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+            print(f"{variable}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+        print("`python -m PACKAGE --help` lists the variables.", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def describe(settings: type[BaseSettings]) -> str:
+    """The variables, a line each, for ``--help``."""
+    prefix = settings.model_config.get("env_prefix", "")
+    return "\n".join(
+        f"  {prefix}{name.upper()}={_shown(field.default)}\n      {field.description or ''}"
+        for name, field in settings.model_fields.items()
+    )
+
+
+def _shown(default: object) -> str:
+    return "" if default is None else str(default)
