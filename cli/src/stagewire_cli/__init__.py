@@ -1,0 +1,1 @@
+"""The ``stagewire`` command: start the services on one machine, talk to them, fetch models."""
