@@ -1,0 +1,76 @@
+"""``python -m stagewire_orchestrator``: serves the session API over gRPC and HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import grpc
+from stagekit.admission import Admission
+from stagekit.server import Stage, run
+from stagewire.common.v1 import describe_pb2
+from stagewire.orchestrator.v1 import orchestrator_pb2
+from stagewire.orchestrator.v1.orchestrator_pb2_grpc import add_SessionServiceServicer_to_server
+
+from stagewire_orchestrator import avatars
+from stagewire_orchestrator.http import HttpServer, build_app
+from stagewire_orchestrator.service import SessionService
+from stagewire_orchestrator.sessions import Sessions
+from stagewire_orchestrator.settings import OrchestratorSettings
+from stagewire_orchestrator.stages import Stages
+
+logger = logging.getLogger(__name__)
+
+
+async def build(settings: OrchestratorSettings) -> Stage:
+    """Makes the stage; starts the HTTP side, which ``Stage.close`` stops."""
+    profiles = avatars.load(settings.avatars)
+    admission = Admission(settings.max_sessions)
+    stages = Stages(settings)
+    sessions = Sessions(settings, profiles, stages, admission)
+    http = HttpServer(build_app(sessions), settings.http_host, settings.http_port)
+    # A bare task, because it serves beside gRPC for as long as the process does.
+    serving = asyncio.create_task(http.serve())
+    while not http.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    if serving.done():
+        raise SystemExit(
+            f"STAGEWIRE_ORCHESTRATOR_HTTP_PORT={settings.http_port}: cannot listen on "
+            f"{settings.http_host}:{settings.http_port}; is it in use?"
+        )
+    logger.info("session API on http://%s:%d", settings.http_host, settings.http_port)
+
+    async def close() -> None:
+        await sessions.close()
+        http.should_exit = True
+        await serving
+        await stages.close()
+
+    service = orchestrator_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
+
+    def register(server: grpc.aio.Server) -> None:
+        add_SessionServiceServicer_to_server(SessionService(sessions), server)
+
+    return Stage(
+        services=[service],
+        register=register,
+        description=describe_pb2.StageDescription(
+            stage="orchestrator",
+            version="0.1.0",
+            contracts=["stagewire.orchestrator.v1"],
+            backend="stagewire",
+            languages=sorted({avatar.language for avatar in profiles.values()}),
+            limits={"sessions": settings.max_sessions},
+        ),
+        admission=admission,
+        close=close,
+    )
+
+
+if __name__ == "__main__":
+    run(
+        "stagewire_orchestrator",
+        "The orchestrator: stitches the stages into conversations and serves the session API.",
+        OrchestratorSettings,
+        build,
+    )

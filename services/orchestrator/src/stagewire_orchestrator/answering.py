@@ -1,0 +1,367 @@
+"""The avatar's side of the conversation: one answer after another, from its text to its end.
+
+At most one turn is open, and at most one more is stopping: cut short, its end not yet reported by
+egress. Every number that comes from outside is compared with these two, and what belongs to
+neither is dropped. Every turn ends once, in ``_end``.
+
+What the table in ``turn`` cannot say: the first sound waits a little for its motion, and a turn is
+over at motion_bridge and at egress at different times. ``_deliver`` holds these rules.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from stagewire.common.v1 import error_pb2, turn_pb2
+from stagewire.common.v1.session_event_pb2 import AvatarTranscript, SessionEvent, TurnSummary
+
+from stagewire_orchestrator import commands as c
+from stagewire_orchestrator import events as e
+from stagewire_orchestrator.history import History
+from stagewire_orchestrator.latency import Marks
+from stagewire_orchestrator.policy import Policy
+from stagewire_orchestrator.turn import Phase, Signal, Turn
+
+TurnEvent = (
+    e.LlmDelta
+    | e.LlmDone
+    | e.StageFailed
+    | e.TtsAudio
+    | e.TtsWords
+    | e.TtsPhonemes
+    | e.TtsDone
+    | e.MotionFrames
+    | e.MotionEnded
+    | e.MotionLost
+    | e.MotionBack
+    | e.Played
+    | e.EgressEnded
+    | e.EgressLost
+    | e.EgressBack
+)
+
+
+class Answering:
+    """Owns the open turn and the stopping one.
+
+    Args:
+        history: Receives each answer when it begins to sound.
+        policy: The numbers.
+        out: Where commands are appended.
+    """
+
+    def __init__(self, history: History, policy: Policy, out: list[c.Command]) -> None:
+        """No turn yet."""
+        self.turn: Turn | None = None
+        self.stopping: Turn | None = None
+        self.numbers = 0
+        self.voice_hertz = 1
+        self.motion_up = False
+        self.egress_up = False
+        self._history = history
+        self._policy = policy
+        self._out = out
+
+    # --- beginnings --------------------------------------------------------------------------
+
+    def answer(self, user_text: str, phase: Phase, marks: Marks, now: float) -> None:
+        """Begins an answer; speculative (``PREPARING``), or to what the history ends with."""
+        marks.llm_started = now
+        turn = self._begin(user_text, phase, marks)
+        pending = user_text if phase is Phase.PREPARING else None
+        self._out.append(c.StartLlm(turn.number, self._history.messages(pending)))
+        self._out.append(c.StartTts(turn.number))
+
+    def say(self, text: str, now: float) -> None:
+        """Speaks a given text: a greeting."""
+        turn = self._begin("", Phase.WAITING, Marks(llm_started=now))
+        self._out.append(c.StartTts(turn.number))
+        self._compose(turn, e.LlmDelta(turn.number, text), now)
+        self._finish_text(turn, now)
+
+    def commit(self, user_text: str, marks: Marks, now: float) -> bool:
+        """Makes the prepared answer to exactly this text the real one; False if there is none."""
+        turn = self.turn
+        if turn is None or turn.phase is not Phase.PREPARING or turn.user_text != user_text:
+            return False
+        turn.marks.asked, turn.marks.silence, turn.marks.committed = marks.asked, marks.silence, now
+        turn.move(Signal.COMMIT)
+        self._announce_text(turn)
+        return True
+
+    def _begin(self, user_text: str, phase: Phase, marks: Marks) -> Turn:
+        self.numbers += 1
+        self.turn = Turn(self.numbers, user_text, phase, marks)
+        return self.turn
+
+    # --- events ------------------------------------------------------------------------------
+
+    def handle(self, event: TurnEvent, now: float) -> None:
+        """Takes what a stage says about a turn, or about itself."""
+        match event:
+            case e.MotionLost():
+                self.motion_up = False
+                if self.turn is not None:
+                    self.turn.motion_ended = True
+            case e.MotionBack():
+                self.motion_up = True
+            case e.EgressLost():
+                self.egress_up = False
+                for turn in (self.stopping, self.turn):
+                    if turn is not None and turn.phase in (Phase.SPEAKING, Phase.STOPPING):
+                        self._end(turn, turn_pb2.TURN_END_REASON_FAILED)
+            case e.EgressBack():
+                self.egress_up = True
+            case e.Played():
+                self._played(event.turn, event.samples)
+            case e.EgressEnded():
+                self._played(event.turn, event.played_samples)
+                for turn in (self.stopping, self.turn):
+                    heard = turn is not None and turn.phase in (Phase.SPEAKING, Phase.STOPPING)
+                    if turn is not None and heard and turn.number == event.turn:
+                        self._end(turn, event.reason)
+            case _:
+                turn = self.turn
+                if turn is not None and turn.number == event.turn:
+                    self._of_turn(turn, event, now)
+
+    def _of_turn(
+        self,
+        turn: Turn,
+        event: e.LlmDelta
+        | e.LlmDone
+        | e.StageFailed
+        | e.TtsAudio
+        | e.TtsWords
+        | e.TtsPhonemes
+        | e.TtsDone
+        | e.MotionFrames
+        | e.MotionEnded,
+        now: float,
+    ) -> None:
+        match event:
+            case e.LlmDelta():
+                self._compose(turn, event, now)
+            case e.LlmDone():
+                self._finish_text(turn, now)
+            case e.StageFailed():
+                self._fail(turn, event, now)
+            case e.TtsAudio() | e.TtsWords() | e.TtsPhonemes():
+                self._voice(turn, event, now)
+            case e.TtsDone():
+                self._finish_voice(turn, now)
+            case e.MotionFrames():
+                turn.marks.first_motion = turn.marks.first_motion or now
+                frames = (event.payload, event.start_sample, event.end_sample)
+                turn.held.append(c.PlayMotion(event.turn, *frames))
+            case e.MotionEnded():
+                turn.motion_ended = True
+            case _:
+                assert_never(event)
+
+    def _compose(self, turn: Turn, event: e.LlmDelta, now: float) -> None:
+        turn.marks.first_token = turn.marks.first_token or now
+        turn.answer.text += event.text
+        for clause in turn.splitter.push(event.text):
+            self._feed(turn, clause, now)
+
+    def _finish_text(self, turn: Turn, now: float) -> None:
+        if turn.text_done:
+            return
+        turn.text_done = True
+        if (rest := turn.splitter.flush()).strip():
+            self._feed(turn, rest, now)
+        self._out.append(c.FinishTts(turn.number))
+
+    def _feed(self, turn: Turn, clause: str, now: float) -> None:
+        turn.marks.first_clause = turn.marks.first_clause or now
+        turn.fed += len(clause)
+        self._out.append(c.FeedTts(turn.number, clause))
+        if turn.committed:
+            self._announce_text(turn)
+
+    def _voice(
+        self, turn: Turn, event: e.TtsAudio | e.TtsWords | e.TtsPhonemes, now: float
+    ) -> None:
+        moves = self.motion_up and not turn.motion_ended
+        if moves and not turn.motion_started:
+            turn.motion_started = True
+            self._out.append(c.StartMotion(turn.number))
+        match event:
+            case e.TtsAudio():
+                turn.marks.first_audio = turn.marks.first_audio or now
+                turn.received_samples = event.start_sample + len(event.data) // 2
+                turn.held.append(c.PlayAudio(event.turn, event.data, event.start_sample))
+                if moves:
+                    self._out.append(c.MoveAudio(event.turn, event.data, event.start_sample))
+            case e.TtsWords():
+                turn.answer.words.extend(event.words)
+                turn.held.append(c.PlayWords(event.turn, event.words))
+            case e.TtsPhonemes():
+                if moves:
+                    self._out.append(c.MovePhonemes(event.turn, event.alphabet, event.phonemes))
+
+    def _finish_voice(self, turn: Turn, now: float) -> None:
+        turn.voice_done_at = now
+        if turn.motion_started and not turn.motion_ended:
+            self._out.append(c.FinishMotion(turn.number))
+        else:
+            turn.motion_ended = True
+
+    def _fail(self, turn: Turn, event: e.StageFailed, now: float) -> None:
+        """A call failed for good: go on with what there is, or end the turn."""
+        self._announce(SessionEvent(turn=turn.number, notice=event.fault))
+        if event.stage == "llm" and turn.answer.text:
+            self._finish_text(turn, now)
+        elif event.stage == "tts" and turn.received_samples:
+            turn.voice_cut = turn.text_done = True
+            self._out.append(c.CancelCalls(turn.number))
+            self._finish_voice(turn, now)
+        else:
+            self._end(turn, turn_pb2.TURN_END_REASON_FAILED)
+
+    # --- sound -------------------------------------------------------------------------------
+
+    def deliver(self, now: float) -> None:
+        """Sends what may go out: nothing before the first sound may, then all there is."""
+        turn = self.turn
+        if turn is None or not turn.committed or not self.egress_up:
+            return
+        if turn.phase is Phase.WAITING:
+            if turn.voice_done_at is not None and not turn.received_samples:
+                self._end(turn, turn_pb2.TURN_END_REASON_COMPLETED)
+                return
+            if not turn.received_samples or now < self._first_motion_deadline(turn):
+                return
+            self._sound(turn, now)
+        self._out.extend(turn.held)
+        turn.held.clear()
+        if turn.voice_done_at is None or turn.finished_at is not None:
+            return
+        if turn.motion_ended or now >= turn.voice_done_at + self._policy.motion_wait:
+            turn.finished_at = now
+            self._out.append(c.FinishPlaying(turn.number))
+
+    def _sound(self, turn: Turn, now: float) -> None:
+        turn.move(Signal.SOUND)
+        turn.marks.sounded = now
+        self._history.add_answer(turn.answer)
+        self._out.append(c.StartPlaying(turn.number))
+        if (latency := turn.marks.breakdown()) is not None:
+            self._announce(SessionEvent(turn=turn.number, latency=latency))
+
+    def _first_motion_deadline(self, turn: Turn) -> float:
+        """Until when the first sound waits for motion."""
+        if turn.marks.first_motion is not None or turn.motion_ended or not turn.motion_started:
+            return 0.0
+        return (turn.marks.first_audio or 0.0) + self._policy.motion_wait
+
+    # --- ends --------------------------------------------------------------------------------
+
+    def stop(self, now: float) -> None:
+        """Cuts the open turn short, if there is one."""
+        turn = self.turn
+        if turn is None:
+            return
+        if turn.phase is Phase.PREPARING:
+            self._end(turn, turn_pb2.TURN_END_REASON_SUPERSEDED)
+        elif turn.phase is Phase.WAITING:
+            self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED)
+        else:
+            self._out.append(c.InterruptPlaying(turn.number))
+            self._release(turn)
+            if self.stopping is not None:
+                self._end(self.stopping, turn_pb2.TURN_END_REASON_INTERRUPTED)
+            turn.move(Signal.STOP)
+            turn.stopped_at = now
+            self.turn, self.stopping = None, turn
+
+    def _release(self, turn: Turn) -> None:
+        """Frees what the stages still do for a turn."""
+        if not turn.text_done or turn.voice_done_at is None:
+            self._out.append(c.CancelCalls(turn.number))
+        if turn.motion_started and not turn.motion_ended:
+            self._out.append(c.InterruptMotion(turn.number))
+
+    def _end(self, turn: Turn, reason: turn_pb2.TurnEndReason.ValueType) -> None:
+        if turn.phase is Phase.SPEAKING and turn.finished_at is None and self.egress_up:
+            self._out.append(c.InterruptPlaying(turn.number))
+        if turn.phase is not Phase.STOPPING:
+            self._release(turn)
+        turn.move(Signal.END)
+        answer = turn.answer
+        completed = reason == turn_pb2.TURN_END_REASON_COMPLETED and turn.voice_done_at is not None
+        answer.complete = completed and not turn.voice_cut and turn.received_samples > 0
+        if turn is self.turn:
+            self.turn = None
+        else:
+            self.stopping = None
+        summary = TurnSummary(
+            reason=reason,
+            text=answer.text,
+            heard_characters=len(answer.heard),
+            played_samples=answer.played_samples,
+            played_milliseconds=1000 * answer.played_samples // self.voice_hertz,
+        )
+        self._announce(SessionEvent(turn=turn.number, turn_summary=summary))
+
+    def _played(self, number: int, samples: int) -> None:
+        for turn in (self.stopping, self.turn):
+            if turn is not None and turn.number == number:
+                confirmed = min(samples, turn.received_samples)
+                turn.answer.played_samples = max(turn.answer.played_samples, confirmed)
+
+    # --- time --------------------------------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When ``expire`` or ``deliver`` has something to do without any event."""
+        times: list[float] = []
+        if self.stopping is not None:
+            times.append(self._stopped_deadline(self.stopping))
+        turn = self.turn
+        if turn is not None:
+            if (end := self._end_deadline(turn)) is not None:
+                times.append(end)
+            if turn.committed and self.egress_up:
+                if turn.phase is Phase.WAITING and turn.received_samples:
+                    times.append(self._first_motion_deadline(turn))
+                if turn.voice_done_at is not None and turn.finished_at is None:
+                    times.append(turn.voice_done_at + self._policy.motion_wait)
+        return min(times, default=None)
+
+    def expire(self, now: float) -> None:
+        """Ends what took too long."""
+        if self.stopping is not None and now >= self._stopped_deadline(self.stopping):
+            self._end(self.stopping, turn_pb2.TURN_END_REASON_INTERRUPTED)
+        turn = self.turn
+        if turn is None or (end := self._end_deadline(turn)) is None or now < end:
+            return
+        what = "no answer sounded" if turn.phase is Phase.WAITING else "no end was confirmed"
+        message = f"turn {turn.number}: {what} in time"
+        fault = error_pb2.Fault(code=4, reason=error_pb2.ERROR_REASON_TIMEOUT, message=message)
+        self._announce(SessionEvent(turn=turn.number, notice=fault))
+        self._end(turn, turn_pb2.TURN_END_REASON_DEADLINE)
+
+    def _stopped_deadline(self, turn: Turn) -> float:
+        return (turn.stopped_at or 0.0) + self._policy.stop_timeout
+
+    def _end_deadline(self, turn: Turn) -> float | None:
+        if turn.phase is Phase.WAITING:
+            begun = turn.marks.committed or turn.marks.llm_started or 0.0
+            return begun + self._policy.answer_timeout
+        if turn.phase is Phase.SPEAKING and turn.finished_at is not None:
+            left = (turn.received_samples - turn.answer.played_samples) / self.voice_hertz
+            return turn.finished_at + left + self._policy.playback_grace
+        return None
+
+    # --- telling -----------------------------------------------------------------------------
+
+    def _announce(self, event: SessionEvent) -> None:
+        self._out.append(c.Announce(event))
+
+    def _announce_text(self, turn: Turn) -> None:
+        """Shows what went to tts so far; a speculative turn's text once it is committed."""
+        if turn.fed:
+            said = AvatarTranscript(text=turn.answer.text[: turn.fed].strip())
+            self._announce(SessionEvent(turn=turn.number, avatar_transcript=said))

@@ -1,0 +1,64 @@
+"""Avatar profiles: the persona, voice, greeting and stage choices behind an avatar id."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+
+class Stages(BaseModel):
+    """Other stage instances than the deployment's own; an empty target means the deployment's."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    asr: str = ""
+    llm: str = ""
+    tts: str = ""
+    motion_bridge: str = ""
+    egress: str = ""
+
+
+class Avatar(BaseModel):
+    """One profile."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, description="What people call it.")
+    persona: str = Field(min_length=1, description="The language model's system message.")
+    greeting: str = Field("", description="Spoken when the client joins; empty for none.")
+    voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
+    language: str = Field("en-US", description="BCP 47.")
+    speaking_rate_percent: int = Field(100, ge=50, le=200)
+    temperature: float = Field(0.4, ge=0, le=2)
+    max_output_tokens: int = Field(120, ge=1)
+    phrases: list[str] = Field(
+        default_factory=list, max_length=100, description="Names and words that users will say."
+    )
+    stages: Stages = Field(default_factory=Stages)
+
+
+def load(path: str = "") -> dict[str, Avatar]:
+    """Profiles by avatar id, from a YAML file (empty: the packaged ones); the first is the default.
+
+    Raises:
+        SystemExit: When the file cannot be read or a profile is wrong; names file, id and field.
+    """
+    source = Path(path) if path else files("stagewire_orchestrator").joinpath("avatars.yaml")
+    try:
+        profiles = yaml.safe_load(source.read_text("utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SystemExit(f"STAGEWIRE_ORCHESTRATOR_AVATARS={path}: {error}") from error
+    if not isinstance(profiles, dict) or not profiles:
+        raise SystemExit(f"{source}: must map at least one avatar id to its profile")
+    avatars: dict[str, Avatar] = {}
+    for avatar_id, profile in profiles.items():
+        try:
+            avatars[str(avatar_id)] = Avatar.model_validate(profile)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = ".".join(str(part) for part in problem["loc"])
+            raise SystemExit(f"{source}: avatar {avatar_id}: {field}: {problem['msg']}") from error
+    return avatars

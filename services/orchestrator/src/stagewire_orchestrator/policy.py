@@ -1,0 +1,34 @@
+"""The conversation's numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Policy:
+    """In seconds unless said.
+
+    Attributes:
+        end_of_turn_probability: From here on asr's judgement ends the user's turn.
+        silence_timeout: Silence that ends the user's turn whatever asr thinks of it.
+        speculate: Prepare answers before the user's turn is over.
+        motion_wait: How long the first sound waits for its motion, and the end for the last.
+        answer_timeout: How long a committed turn may stay silent.
+        playback_grace: How long after the last sound egress may take to confirm it.
+        stop_timeout: How long egress may take to say how much of a cut turn was heard.
+        max_lead: Voice, beyond what was played, at which reading from tts pauses.
+        join_timeout: How long a session waits for its first client.
+        leave_grace: How long a session waits for a client that left.
+    """
+
+    end_of_turn_probability: float = 0.5
+    silence_timeout: float = 2.0
+    speculate: bool = True
+    motion_wait: float = 0.25
+    answer_timeout: float = 30.0
+    playback_grace: float = 10.0
+    stop_timeout: float = 1.0
+    max_lead: float = 10.0
+    join_timeout: float = 60.0
+    leave_grace: float = 30.0

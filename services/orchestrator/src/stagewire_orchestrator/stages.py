@@ -1,0 +1,34 @@
+"""Where the stages are: channels by target, shared by all sessions."""
+
+from __future__ import annotations
+
+import grpc
+from stagekit.channel import connect
+
+from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.settings import OrchestratorSettings
+
+
+class Stages:
+    """Opens one channel for each target and keeps it.
+
+    Args:
+        settings: The deployment's targets.
+    """
+
+    def __init__(self, settings: OrchestratorSettings) -> None:
+        """No channel is open yet."""
+        self._settings = settings
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    def channel(self, avatar: Avatar, stage: str) -> grpc.aio.Channel:
+        """The channel to ``stage`` for this avatar: its own choice, or the deployment's."""
+        target = getattr(avatar.stages, stage) or getattr(self._settings, f"{stage}_target")
+        if target not in self._channels:
+            self._channels[target] = connect(target)
+        return self._channels[target]
+
+    async def close(self) -> None:
+        """Closes every channel."""
+        for channel in self._channels.values():
+            await channel.close()
