@@ -1,0 +1,53 @@
+"""A peer that does not read, or that floods, costs a bounded amount of memory and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from contract.stage import Stage, Target
+from contract.wire import Call
+
+Begin = Callable[..., Call]
+SECONDS = 2.0
+# Generous: a queue without bound takes this in one flood of hundreds of megabytes.
+GROWTH_MEGABYTES = 150.0
+
+
+def resident(target: Target) -> float:
+    if target.process is None:
+        pytest.skip("memory is measured only where the suite started the process")
+    return target.process.resident_megabytes()
+
+
+async def pour(call: Call, stage: Stage) -> None:
+    """Sends as much as is taken in ``SECONDS``."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            await call.send(*stage.much())
+    except TimeoutError:
+        return  # the stage slows its peer down: as it should
+
+
+@pytest.mark.parametrize("reads", [False, True], ids=["never_reads", "floods"])
+async def test_bounded(stage: Stage, target: Target, begin: Begin, reads: bool) -> None:
+    await stage.short_session(begin())
+    before = resident(target)
+    call = begin()
+    await stage.occupy(call)
+    reader = asyncio.ensure_future(call.status()) if reads else None
+    await pour(call, stage)
+    growth = resident(target) - before
+    call.cancel()
+    if reader is not None:
+        await asyncio.gather(reader, return_exceptions=True)  # cancelled, or refused
+    assert growth < GROWTH_MEGABYTES, f"grew by {growth:.0f} MB"
+    await stage.short_session(begin())
+
+
+async def test_a_peer_that_never_reads_delays_nobody(stage: Stage, begin: Begin) -> None:
+    deaf = begin()
+    await stage.occupy(deaf)
+    await pour(deaf, stage)
+    await stage.short_session(begin())
