@@ -1,0 +1,1 @@
+"""The egress stage: the edge between a session and its client."""

@@ -1,0 +1,174 @@
+"""The contract's side of the egress stage: ``Deliver``, one stream per session."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from importlib.metadata import version
+from typing import Any
+
+import grpc
+from stagekit import log
+from stagekit.admission import Admission
+from stagekit.errors import StageError
+from stagekit.outbox import Outbox
+from stagekit.server import Stage
+from stagekit.streams import (
+    MAX_AUDIO_BYTES,
+    MAX_SAMPLE_RATE,
+    MIN_SAMPLE_RATE,
+    Commands,
+    check_format,
+    duplex,
+)
+from stagekit.trace import trace_id_of
+from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
+from stagewire.egress.v1 import egress_pb2, egress_pb2_grpc
+
+from stagewire_egress.delivery import Target
+from stagewire_egress.session import Response, Session
+from stagewire_egress.settings import EgressSettings
+from stagewire_egress.websocket.server import WebSocketServer
+
+# Towards the orchestrator: 2.5 s of microphone in 20 ms messages, and as many control messages.
+_OUTBOX_MESSAGES = 128
+_MAX_CODEC_CHARACTERS = 64
+
+
+class EgressService(egress_pb2_grpc.EgressServiceServicer):
+    """Serves sessions.
+
+    Args:
+        targets: How each kind of target (an arm of ``Open.target``) is served.
+        admission: Counts the sessions.
+        drain: Set when this instance stops soon.
+        settings: The stage's settings.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        targets: Mapping[str, Target],
+        admission: Admission,
+        drain: asyncio.Event,
+        settings: EgressSettings,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Makes the servicer."""
+        self._targets = targets
+        self._admission = admission
+        self._drain = drain
+        self._settings = settings
+        self._clock = clock
+        self._session_ids: set[str] = set()
+
+    async def Deliver(  # noqa: N802  # the contract's name
+        self,
+        request_iterator: AsyncIterator[egress_pb2.DeliverRequest],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> AsyncIterator[Response]:
+        """One session, from `open` to the end of the stream."""
+        with self._admission.slot():
+            commands = Commands(request_iterator)
+            opening = await commands.open()
+            target = self._target(opening)
+            log.session_id.set(opening.session_id)
+            log.trace_id.set(trace_id_of(opening.trace.traceparent))
+            self._session_ids.add(opening.session_id)
+            try:
+                outbox = Outbox[Response](_OUTBOX_MESSAGES)
+                work = self._serve(target, opening, commands, outbox)
+                async for message in duplex(work, outbox):
+                    yield message
+            finally:
+                self._session_ids.discard(opening.session_id)
+
+    def _target(self, opening: egress_pb2.Open) -> Target:
+        """The checked opening's target."""
+        kind = opening.WhichOneof("target")
+        if kind is None or kind not in self._targets:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD,
+                f"target {kind or '(none)'} is not served by this build; it serves: "
+                f"{', '.join(self._targets)}",
+            )
+        check_format(opening.voice_format)
+        check_format(opening.microphone_format)
+        if len(opening.motion_codec) > _MAX_CODEC_CHARACTERS or opening.motion_frame_rate < 0:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD,
+                f"motion_codec may have {_MAX_CODEC_CHARACTERS} characters and motion_frame_rate "
+                "is not negative",
+            )
+        if opening.session_id in self._session_ids:
+            raise StageError(
+                error_pb2.ERROR_REASON_SESSION_EXISTS,
+                f"session {opening.session_id} is open on this instance; end its stream first",
+            )
+        return self._targets[kind]
+
+    async def _serve(
+        self,
+        target: Target,
+        opening: egress_pb2.Open,
+        commands: Commands[egress_pb2.DeliverRequest],
+        outbox: Outbox[Response],
+    ) -> None:
+        session = Session(opening, outbox, self._settings.return_seconds, self._clock)
+        async with target.open(opening, session) as delivery:
+            await outbox.put_control(session.ready(delivery))
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    helpers = [
+                        tasks.create_task(session.watch()),
+                        tasks.create_task(session.broken()),
+                        tasks.create_task(self._say_drain(session)),
+                    ]
+                    async for arm, message in commands:
+                        await session.command(arm, message)
+                    for helper in helpers:
+                        helper.cancel()
+            except ExceptionGroup as group:
+                # The first failure ended the others; the stream's status tells that one.
+                raise group.exceptions[0] from None
+            await session.end()
+
+    async def _say_drain(self, session: Session) -> None:
+        await self._drain.wait()
+        await session.going_away(self._settings.drain_seconds)
+
+
+async def build(settings: EgressSettings) -> Stage:
+    """Makes the stage; the WebSocket listens from here on."""
+    web_socket = WebSocketServer(settings)
+    await web_socket.start()
+    admission, drain = Admission(settings.max_sessions), asyncio.Event()
+    service = EgressService({"web_socket": web_socket}, admission, drain, settings)
+    return Stage(
+        services=["stagewire.egress.v1.EgressService"],
+        register=lambda server: egress_pb2_grpc.add_EgressServiceServicer_to_server(
+            service, server
+        ),
+        description=_description(settings),
+        admission=admission,
+        drain=drain,
+        close=web_socket.stop,
+    )
+
+
+def _description(settings: EgressSettings) -> describe_pb2.StageDescription:
+    return describe_pb2.StageDescription(
+        stage="egress",
+        version=version("stagewire-egress"),
+        contracts=["stagewire.egress.v1"],
+        backend="websocket",
+        formats=[
+            audio_pb2.AudioFormat(
+                encoding=audio_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hertz=rate
+            )
+            for rate in (MIN_SAMPLE_RATE, 16_000, 24_000, MAX_SAMPLE_RATE)
+        ],
+        limits={"sessions": settings.max_sessions, "audio_bytes": MAX_AUDIO_BYTES},
+        features=WebSocketServer.features,
+    )

@@ -1,0 +1,1 @@
+"""Delivery to clients that connect to this stage's own WebSocket: docs/websocket.md."""

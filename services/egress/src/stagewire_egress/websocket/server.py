@@ -1,0 +1,176 @@
+"""The WebSocket server: who may connect, and whose session it joins."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import http
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+from stagekit import log
+from stagekit.errors import StageError
+from stagekit.trace import trace_id_of
+from stagewire.common.v1 import error_pb2
+from stagewire.egress.v1 import egress_pb2
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+from websockets.http11 import Request, Response
+
+from stagewire_egress.delivery import Delivery, Uplink
+from stagewire_egress.settings import EgressSettings
+from stagewire_egress.websocket import frames
+from stagewire_egress.websocket.client import WebSocketClient
+from stagewire_egress.websocket.connection import close
+from stagewire_egress.websocket.frames import Close, Join
+
+logger = logging.getLogger(__name__)
+
+JOIN_PATH = "/v1/join"
+_MIN_TOKEN, _MAX_TOKEN = 16, 512
+_WRITE_LIMIT_BYTES = 1 << 14
+# Connections that have not shown a token yet; more are sent away.
+_MAX_STRANGERS = 256
+
+
+class WebSocketServer:
+    """Serves the clients of the sessions that are open. A delivery target.
+
+    Args:
+        settings: The stage's settings.
+        clock: Monotonic seconds.
+    """
+
+    features = WebSocketClient.features
+
+    def __init__(
+        self, settings: EgressSettings, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Makes the server; ``start`` listens."""
+        self._settings = settings
+        self._clock = clock
+        self._clients: dict[bytes, tuple[WebSocketClient, str]] = {}
+        self._strangers = 0
+        self._server: Server | None = None
+        self._join_url = settings.public_url
+
+    async def start(self) -> None:
+        """Listens."""
+        # At level debug the library logs what it receives, and that begins with the token.
+        library = logging.getLogger(f"{__name__}.library")
+        library.setLevel(logging.CRITICAL)
+        settings = self._settings
+        self._server = await serve(
+            self._handle,
+            settings.websocket_host,
+            settings.websocket_port,
+            origins=settings.origins(),
+            process_request=_only_join,
+            compression=None,  # voice does not shrink, and inflating is a way to exhaust memory
+            max_size=frames.MAX_UPLINK_BYTES,
+            write_limit=_WRITE_LIMIT_BYTES,
+            open_timeout=settings.join_seconds,
+            ping_interval=settings.ping_seconds,
+            ping_timeout=settings.ping_seconds,
+            close_timeout=1.0,
+            server_header=None,
+            logger=library,
+        )
+        port = next(iter(self._server.sockets)).getsockname()[1]
+        host = settings.websocket_host
+        if not self._join_url:
+            host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+            self._join_url = f"ws://{host}:{port}{JOIN_PATH}"
+        logger.info("websocket clients join at %s", self._join_url)
+
+    async def stop(self) -> None:
+        """Closes every connection."""
+        if self._server is not None:
+            self._server.close(code=Close.COME_BACK, reason="this instance stops; come back")
+            await self._server.wait_closed()
+
+    @asynccontextmanager
+    async def open(self, opening: egress_pb2.Open, uplink: Uplink) -> AsyncIterator[Delivery]:
+        """Lets the session's client in while the block runs.
+
+        Raises:
+            StageError: INVALID_FIELD for a token of a wrong length, or one in use.
+        """
+        token = opening.web_socket.join_token
+        if not _MIN_TOKEN <= len(token) <= _MAX_TOKEN:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD,
+                f"web_socket.join_token has {len(token)} characters; {_MIN_TOKEN} to {_MAX_TOKEN} "
+                "are allowed",
+            )
+        key = token.encode()
+        if key in self._clients:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD,
+                "web_socket.join_token is another session's; make a random one for each session",
+            )
+        client = WebSocketClient(opening, uplink, self._join_url, self._settings, self._clock)
+        self._clients[key] = client, trace_id_of(opening.trace.traceparent)
+        try:
+            yield client
+        except BaseException:
+            del self._clients[key]
+            await client.close(Close.COME_BACK, "the session's stream broke; come back")
+            raise
+        del self._clients[key]
+        await client.close(Close.ENDED, "the session ended")
+
+    async def _handle(self, ws: ServerConnection) -> None:
+        """One connection, from its opening to its close."""
+        if self._strangers >= _MAX_STRANGERS:
+            await close(ws, Close.TRY_LATER, "too many connections wait to join; try again")
+            return
+        self._strangers += 1
+        try:
+            join = await self._await_join(ws)
+        finally:
+            self._strangers -= 1
+        if join is None:
+            return
+        found = self._find(join.token)
+        if found is None:
+            await close(ws, Close.WRONG_TOKEN, "the token opens no session here")
+            return
+        client, trace_id = found
+        log.session_id.set(client.session_id)
+        log.trace_id.set(trace_id)
+        logger.info("client joins")
+        with suppress(ConnectionClosed):
+            await client.serve(ws, join)
+        logger.info("client gone")
+
+    async def _await_join(self, ws: ServerConnection) -> Join | None:
+        """The client's `join`; None when the connection was closed for want of a correct one."""
+        try:
+            async with asyncio.timeout(self._settings.join_seconds):
+                message = await ws.recv()
+            return frames.parse_join(message)
+        except TimeoutError:
+            await close(ws, Close.TIMEOUT, "no `join` came in time")
+        except frames.MalformedError as error:
+            await close(ws, Close.MALFORMED, error.message)
+        except ConnectionClosed:
+            pass
+        return None
+
+    def _find(self, token: str) -> tuple[WebSocketClient, str] | None:
+        """The session that the token opens. Takes the same time for every wrong token."""
+        shown = token.encode()
+        found = None
+        for key, entry in self._clients.items():
+            if hmac.compare_digest(key, shown):
+                found = entry
+        return found
+
+
+def _only_join(connection: ServerConnection, request: Request) -> Response | None:
+    if request.path.partition("?")[0] == JOIN_PATH:
+        return None
+    return connection.respond(http.HTTPStatus.NOT_FOUND, f"clients join at {JOIN_PATH}\n")
