@@ -17,7 +17,7 @@ from stagewire_orchestrator.http import HttpServer, build_app
 from stagewire_orchestrator.service import SessionService
 from stagewire_orchestrator.sessions import Sessions
 from stagewire_orchestrator.settings import OrchestratorSettings
-from stagewire_orchestrator.stages import Stages
+from stagewire_orchestrator.stages.channels import Channels
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ async def build(settings: OrchestratorSettings) -> Stage:
     """Makes the stage; starts the HTTP side, which ``Stage.close`` stops."""
     profiles = avatars.load(settings.avatars)
     admission = Admission(settings.max_sessions)
-    stages = Stages(settings)
+    stages = Channels(settings)
     sessions = Sessions(settings, profiles, stages, admission)
     http = HttpServer(build_app(sessions), settings.http_host, settings.http_port)
     # A bare task, because it serves beside gRPC for as long as the process does.

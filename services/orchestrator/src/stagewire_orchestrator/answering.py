@@ -113,9 +113,9 @@ class Answering:
             case e.EgressBack():
                 self.egress_up = True
             case e.Played():
-                self._played(event.turn, event.samples)
+                self._played(event.turn, event.samples, now)
             case e.EgressEnded():
-                self._played(event.turn, event.played_samples)
+                self._played(event.turn, event.played_samples, now)
                 for turn in (self.stopping, self.turn):
                     heard = turn is not None and turn.phase in (Phase.SPEAKING, Phase.STOPPING)
                     if turn is not None and heard and turn.number == event.turn:
@@ -139,6 +139,7 @@ class Answering:
         | e.MotionEnded,
         now: float,
     ) -> None:
+        turn.progress_at = now
         match event:
             case e.LlmDelta():
                 self._compose(turn, event, now)
@@ -305,11 +306,12 @@ class Answering:
         )
         self._announce(SessionEvent(turn=turn.number, turn_summary=summary))
 
-    def _played(self, number: int, samples: int) -> None:
+    def _played(self, number: int, samples: int, now: float) -> None:
         for turn in (self.stopping, self.turn):
             if turn is not None and turn.number == number:
                 confirmed = min(samples, turn.received_samples)
                 turn.answer.played_samples = max(turn.answer.played_samples, confirmed)
+                turn.progress_at = now
 
     # --- time --------------------------------------------------------------------------------
 
@@ -337,7 +339,7 @@ class Answering:
         turn = self.turn
         if turn is None or (end := self._end_deadline(turn)) is None or now < end:
             return
-        what = "no answer sounded" if turn.phase is Phase.WAITING else "no end was confirmed"
+        what = "nothing sounded" if turn.phase is Phase.WAITING else "its end was not confirmed"
         message = f"turn {turn.number}: {what} in time"
         fault = error_pb2.Fault(code=4, reason=error_pb2.ERROR_REASON_TIMEOUT, message=message)
         self._announce(SessionEvent(turn=turn.number, notice=fault))
@@ -350,6 +352,8 @@ class Answering:
         if turn.phase is Phase.WAITING:
             begun = turn.marks.committed or turn.marks.llm_started or 0.0
             return begun + self._policy.answer_timeout
+        if turn.phase is Phase.SPEAKING and turn.finished_at is None:
+            return turn.progress_at + self._policy.answer_timeout
         if turn.phase is Phase.SPEAKING and turn.finished_at is not None:
             left = (turn.received_samples - turn.answer.played_samples) / self.voice_hertz
             return turn.finished_at + left + self._policy.playback_grace

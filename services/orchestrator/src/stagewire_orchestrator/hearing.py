@@ -85,6 +85,8 @@ class Hearing:
         fresh = self._put(event.first, event.utterance, event.text, final=True, stable=0)
         if fresh:
             self.finished_at = now
+            if not self.speaking and self.stopped_at is None:
+                self.stopped_at = now  # from a vendor that does not report speech, only words
         return fresh
 
     def end_of_turn(self, event: EndOfTurn, threshold: float) -> None:

@@ -19,7 +19,7 @@ from stagewire_orchestrator.avatars import Avatar
 from stagewire_orchestrator.events import UserInterrupt, UserText
 from stagewire_orchestrator.session import Session
 from stagewire_orchestrator.settings import OrchestratorSettings
-from stagewire_orchestrator.stages import Stages
+from stagewire_orchestrator.stages.channels import Channels
 
 IDEMPOTENCY_SECONDS = 600.0
 ENDED_KEPT_SECONDS = 600.0
@@ -44,7 +44,7 @@ class Sessions:
     Args:
         settings: The orchestrator's.
         avatars: Profiles by id; the first is the default.
-        stages: Where the stages are.
+        channels: Connections to the stages.
         admission: How many at the same time.
     """
 
@@ -52,13 +52,13 @@ class Sessions:
         self,
         settings: OrchestratorSettings,
         avatars: dict[str, Avatar],
-        stages: Stages,
+        channels: Channels,
         admission: Admission,
     ) -> None:
         """No session yet."""
         self._settings = settings
         self._avatars = avatars
-        self._stages = stages
+        self._channels = channels
         self._admission = admission
         self._entries: dict[str, _Entry] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -140,7 +140,7 @@ class Sessions:
             f"s-{secrets.token_hex(8)}",
             self._avatars[avatar_id],
             request.locale,
-            self._stages,
+            self._channels,
             self._settings.policy(),
             self._settings.microphone_hertz,
         )

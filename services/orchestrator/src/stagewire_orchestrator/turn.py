@@ -67,6 +67,7 @@ class Turn:
         text_done: The text is complete.
         voice_done_at: When the voice was complete.
         voice_cut: The voice ended before the text: tts failed on the way.
+        progress_at: When a stage last gave something for it.
         finished_at: When egress was told that no more media comes.
         stopped_at: When it was cut short.
     """
@@ -85,6 +86,7 @@ class Turn:
     text_done: bool = False
     voice_done_at: float | None = None
     voice_cut: bool = False
+    progress_at: float = 0.0
     finished_at: float | None = None
     stopped_at: float | None = None
 

@@ -1,4 +1,4 @@
-"""Where the stages are: channels by target, shared by all sessions."""
+"""Connections to the stages: one for each target, shared by all sessions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from stagewire_orchestrator.avatars import Avatar
 from stagewire_orchestrator.settings import OrchestratorSettings
 
 
-class Stages:
+class Channels:
     """Opens one channel for each target and keeps it.
 
     Args:
@@ -21,7 +21,7 @@ class Stages:
         self._settings = settings
         self._channels: dict[str, grpc.aio.Channel] = {}
 
-    def channel(self, avatar: Avatar, stage: str) -> grpc.aio.Channel:
+    def to(self, avatar: Avatar, stage: str) -> grpc.aio.Channel:
         """The channel to ``stage`` for this avatar: its own choice, or the deployment's."""
         target = getattr(avatar.stages, stage) or getattr(self._settings, f"{stage}_target")
         if target not in self._channels:

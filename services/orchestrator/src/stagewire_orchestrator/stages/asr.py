@@ -1,0 +1,101 @@
+"""The asr stage: hears the whole session."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from stagekit.errors import StageError
+from stagewire.asr.v1 import asr_pb2, asr_pb2_grpc
+from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
+
+from stagewire_orchestrator import events as e
+from stagewire_orchestrator.stages.context import Context
+from stagewire_orchestrator.stages.link import Link
+
+logger = logging.getLogger(__name__)
+
+_MICROPHONE_MESSAGES_KEPT = 200  # about 10 s, for an asr that restarts
+
+
+class Asr:
+    """The stream to asr.
+
+    Args:
+        context: The session.
+        microphone: The microphone's format.
+    """
+
+    def __init__(self, context: Context, microphone: AudioFormat) -> None:
+        """Connects when ``link`` runs."""
+        self._context = context
+        self._microphone = microphone
+        self._heard_until = (0.0, 0)  # when which microphone sample reached us
+        stub = asr_pb2_grpc.AsrServiceStub(context.channels.to(context.avatar, "asr"))
+        self.link: Link[asr_pb2.TranscribeRequest] = Link(
+            "asr",
+            stub.Transcribe,
+            self._opening,
+            context.metadata,
+            on_message=self._on_message,
+            on_lost=self._on_lost,
+            on_back=self._on_back,
+            keep=_MICROPHONE_MESSAGES_KEPT,
+        )
+
+    async def hear(self, audio: Audio) -> None:
+        """Passes the microphone on."""
+        now = asyncio.get_running_loop().time()
+        self._heard_until = (now, audio.start_sample + len(audio.data) // 2)
+        await self.link.send(asr_pb2.TranscribeRequest(audio=audio))
+
+    async def commit(self, utterance: int) -> None:
+        """The words up to this utterance were taken."""
+        commit = asr_pb2.Commit(utterance=utterance)
+        await self.link.send_control(asr_pb2.TranscribeRequest(commit=commit))
+
+    async def hint(self, avatar_speaking: bool) -> None:
+        """How to listen from now on."""
+        hint = asr_pb2.Hint(avatar_speaking=avatar_speaking)
+        await self.link.send_control(asr_pb2.TranscribeRequest(hint=hint))
+
+    def _opening(self) -> asr_pb2.TranscribeRequest:
+        return asr_pb2.TranscribeRequest(
+            open=asr_pb2.Open(
+                session_id=self._context.session_id,
+                format=self._microphone,
+                language=self._context.locale,
+                phrases=self._context.avatar.phrases,
+                wants_partials=True,
+                trace=self._context.trace,
+            )
+        )
+
+    async def _on_lost(self, problem: StageError) -> None:
+        await self._context.post(e.AsrLost())
+        await self._context.notice(problem)
+
+    async def _on_back(self, ready: asr_pb2.Ready) -> None:
+        logger.info("asr is back")
+
+    async def _on_message(self, arm: str, message: Any) -> None:
+        match arm:
+            case "speech_started":
+                await self._context.post(e.SpeechStarted(message.utterance))
+            case "partial":
+                first = message.from_utterance or message.utterance
+                await self._context.post(
+                    e.Partial(message.utterance, first, message.text, message.stable_characters)
+                )
+            case "speech_stopped":
+                at, sample = self._heard_until
+                behind = (sample - message.sample) / self._microphone.sample_rate_hertz
+                await self._context.post(e.SpeechStopped(message.utterance, at - max(0.0, behind)))
+            case "end_of_turn":
+                await self._context.post(e.EndOfTurn(message.utterance, message.probability))
+            case "final":
+                first = message.from_utterance or message.utterance
+                await self._context.post(e.Final(message.utterance, first, message.text))
+            case "fault":
+                await self._context.post(e.Noticed(message))

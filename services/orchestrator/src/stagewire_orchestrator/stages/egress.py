@@ -1,0 +1,146 @@
+"""The egress stage: the session's way to its client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from stagekit.errors import StageError
+from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
+from stagewire.common.v1.session_event_pb2 import SessionEvent
+from stagewire.egress.v1 import egress_pb2 as pb
+from stagewire.egress.v1 import egress_pb2_grpc
+from stagewire.motion_bridge.v1 import motion_bridge_pb2
+
+from stagewire_orchestrator import commands as c
+from stagewire_orchestrator import events as e
+from stagewire_orchestrator.stages.context import Context
+from stagewire_orchestrator.stages.link import Link
+
+_FAREWELL_SECONDS = 0.5
+
+EgressCommand = (
+    c.StartPlaying | c.PlayAudio | c.PlayMotion | c.PlayWords | c.FinishPlaying | c.InterruptPlaying
+)
+
+
+class Egress:
+    """The stream to egress.
+
+    Args:
+        context: The session.
+        join_token: What the client will show.
+        voice: The voice's format.
+        microphone: The format in which the microphone is wanted.
+        motion: What motion_bridge answered to ``open``.
+        hear: Takes the microphone.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        join_token: str,
+        voice: AudioFormat,
+        microphone: AudioFormat,
+        motion: motion_bridge_pb2.Ready,
+        hear: Callable[[Audio], Awaitable[None]],
+    ) -> None:
+        """Connects when ``link`` runs."""
+        self._context = context
+        self._open = pb.Open(
+            session_id=context.session_id,
+            web_socket=pb.WebSocketTarget(join_token=join_token),
+            voice_format=voice,
+            motion_codec=motion.codec,
+            motion_frame_rate=motion.frame_rate,
+            microphone_format=microphone,
+            trace=context.trace,
+        )
+        self._hear = hear
+        stub = egress_pb2_grpc.EgressServiceStub(context.channels.to(context.avatar, "egress"))
+        self.link: Link[pb.DeliverRequest] = Link(
+            "egress",
+            stub.Deliver,
+            lambda: pb.DeliverRequest(open=self._open),
+            context.metadata,
+            on_message=self._on_message,
+            on_lost=self._on_lost,
+            on_back=self._on_back,
+        )
+
+    async def announce(self, event: SessionEvent) -> None:
+        """Tells the client, ahead of queued media."""
+        await self.link.send_control(pb.DeliverRequest(event=event))
+
+    async def farewell(self, event: SessionEvent, running: asyncio.Task[None]) -> None:
+        """Tells the client the last event and closes; waits for it a moment."""
+        await self.link.send(pb.DeliverRequest(event=event))
+        await self.link.finish()
+        await asyncio.wait([running], timeout=_FAREWELL_SECONDS)
+
+    async def carry_out(
+        self,
+        command: EgressCommand,
+    ) -> None:
+        """Does what the machine wants done."""
+        turn, request = command.turn, pb.DeliverRequest()
+        match command:
+            case c.StartPlaying():
+                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=self._context.trace))
+            case c.PlayAudio():
+                audio = Audio(data=command.data, start_sample=command.start_sample)
+                request.audio.CopyFrom(pb.TurnAudio(turn=turn, audio=audio))
+            case c.PlayMotion():
+                request.motion.turn = turn
+                request.motion.payload = command.payload
+                request.motion.start_sample = command.start_sample
+                request.motion.end_sample = command.end_sample
+            case c.PlayWords():
+                request.words.CopyFrom(pb.TurnWords(turn=turn, words=command.words))
+            case c.FinishPlaying():
+                request.end_of_turn.turn = turn
+            case c.InterruptPlaying():
+                request.interrupt.turn = turn
+                await self.link.discard(lambda waiting: _media_of(waiting) == turn)
+        await self.link.send(request)
+
+    async def _on_lost(self, problem: StageError) -> None:
+        await self._context.post(e.EgressLost())
+        await self._context.post(e.ClientLeft())
+        await self._context.notice(problem)
+
+    async def _on_back(self, ready: pb.Ready) -> None:
+        await self._context.post(e.EgressBack())
+
+    async def _on_message(self, arm: str, message: Any) -> None:
+        match arm:
+            case "user_audio":
+                await self._hear(message)
+            case "playback":
+                await self._context.post(e.Played(message.turn, message.played_samples))
+            case "turn_ended":
+                await self._context.post(
+                    e.EgressEnded(message.turn, message.reason, message.played_samples)
+                )
+            case "user_text":
+                await self._context.post(e.UserText(message.text))
+            case "user_interrupt":
+                await self._context.post(e.UserInterrupt())
+            case "participant":
+                left = message.change == pb.Participant.CHANGE_LEFT
+                await self._context.post(e.ClientLeft() if left else e.ClientJoined())
+            case "fault":
+                await self._context.post(e.Noticed(message))
+
+
+def _media_of(request: pb.DeliverRequest) -> int:
+    """The turn of a queued media message; 0 for what must not be forgotten."""
+    match request.WhichOneof("message"):
+        case "audio":
+            return request.audio.turn
+        case "motion":
+            return request.motion.turn
+        case "words":
+            return request.words.turn
+    return 0
