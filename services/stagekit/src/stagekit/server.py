@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import inspect
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -79,6 +80,8 @@ class _Errors(grpc.aio.ServerInterceptor):
             return None
         if handler.response_streaming:
             inner_stream = handler.stream_stream or handler.unary_stream
+            if not inspect.isasyncgenfunction(inner_stream):
+                return handler  # writes to its context instead, as grpc's own health Watch does
 
             async def stream(request: Any, context: Any) -> AsyncIterator[Any]:
                 try:
@@ -94,7 +97,7 @@ class _Errors(grpc.aio.ServerInterceptor):
             )
             return wrap(stream, handler.request_deserializer, handler.response_serializer)
         inner = handler.unary_unary
-        if inner is None or not asyncio.iscoroutinefunction(inner):
+        if inner is None or not inspect.iscoroutinefunction(inner):
             return handler
 
         async def unary(request: Any, context: Any) -> Any:
@@ -124,8 +127,17 @@ def _as_stage_error(error: Exception) -> StageError:
 
 
 @asynccontextmanager
-async def serving(stage: Stage, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[int]:
-    """Serves ``stage`` while the block runs; yields the port. For ``run`` and for tests."""
+async def serving(
+    stage: Stage, host: str = "127.0.0.1", port: int = 0, drain_seconds: float = 0.0
+) -> AsyncIterator[int]:
+    """Serves ``stage`` while the block runs, then drains; yields the port. For ``run`` and tests.
+
+    A drain turns health to NOT_SERVING, refuses what is new, tells session-long streams to leave,
+    and lets running work go on for ``drain_seconds``.
+
+    Raises:
+        SystemExit: When nothing can listen on the port.
+    """
     server = grpc.aio.server(interceptors=[_Errors()], options=_OPTIONS)
     stage.register(server)
     describe_pb2_grpc.add_StageServiceServicer_to_server(_Describe(stage), server)
@@ -135,16 +147,25 @@ async def serving(stage: Stage, host: str = "127.0.0.1", port: int = 0) -> Async
     reflection.enable_server_reflection(
         [*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server
     )
-    bound = server.add_insecure_port(f"{host}:{port}")
+    try:
+        bound = server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as error:
+        raise SystemExit(f"cannot listen on {host}:{port}: is it in use?") from error
     await server.start()
     for name in ["", *names]:
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
         yield bound
     finally:
-        stage.drain.set()
-        stage.admission.draining = True
+        logger.info("draining: %d in progress", stage.admission.active)
         await checks.enter_graceful_shutdown()
+        stage.admission.draining = True
+        stage.drain.set()
+        try:
+            async with asyncio.timeout(drain_seconds):
+                await stage.admission.idle()
+        except TimeoutError:
+            logger.warning("drain time is up: %d cut off", stage.admission.active)
         await server.stop(grace=0.2)
         if stage.close is not None:
             await stage.close()
@@ -186,15 +207,7 @@ async def _run(
         except NotImplementedError:  # Windows
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
     stage = await build(settings)
-    async with serving(stage, settings.host, settings.port) as port:
+    async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
         logger.info("%s serves on %s:%d", package, settings.host, port)
         await stop.wait()
-        logger.info("draining: %d in progress", stage.admission.active)
-        stage.admission.draining = True
-        stage.drain.set()
-        try:
-            async with asyncio.timeout(settings.drain_seconds):
-                await stage.admission.idle()
-        except TimeoutError:
-            logger.warning("drain time is up: %d cut off", stage.admission.active)
     logger.info("stopped")

@@ -1,0 +1,64 @@
+import pytest
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+from stagekit.settings import StageSettings, describe, load
+
+
+class TtsSettings(StageSettings):
+    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_TTS_", extra="ignore")
+
+    port: int = Field(50053, ge=0, le=65535, description="gRPC port.")
+    voice: str | None = Field(None, description="Who speaks.")
+
+
+def test_defaults_and_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STAGEWIRE_TTS_HOST", "0.0.0.0")
+    monkeypatch.setenv("STAGEWIRE_TTS_MAX_SESSIONS", "3")
+    monkeypatch.setenv("STAGEWIRE_ASR_PORT", "1")
+    settings = load(TtsSettings)
+    assert (settings.host, settings.port, settings.max_sessions) == ("0.0.0.0", 50053, 3)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("STAGEWIRE_TTS_PORT", "many"),
+        ("STAGEWIRE_TTS_PORT", "70000"),
+        ("STAGEWIRE_TTS_MAX_SESSIONS", "0"),
+        ("STAGEWIRE_TTS_DRAIN_SECONDS", "-1"),
+        ("STAGEWIRE_TTS_LOG_LEVEL", "loud"),
+        ("STAGEWIRE_TTS_LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_wrong_value_names_its_variable(
+    variable: str,
+    value: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as caught:
+        load(TtsSettings)
+    assert caught.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"{variable}: ")
+    assert value in told
+
+
+def test_every_wrong_value_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STAGEWIRE_TTS_PORT", "x")
+    monkeypatch.setenv("STAGEWIRE_TTS_LOG_LEVEL", "y")
+    with pytest.raises(SystemExit):
+        load(TtsSettings)
+    told = capsys.readouterr().err
+    assert "STAGEWIRE_TTS_PORT" in told
+    assert "STAGEWIRE_TTS_LOG_LEVEL" in told
+
+
+def test_help_lists_every_variable_with_default_and_meaning() -> None:
+    told = describe(TtsSettings)
+    assert "STAGEWIRE_TTS_PORT=50053\n      gRPC port." in told
+    assert "STAGEWIRE_TTS_VOICE=\n      Who speaks." in told
+    assert all(f"STAGEWIRE_TTS_{name.upper()}" in told for name in TtsSettings.model_fields)
