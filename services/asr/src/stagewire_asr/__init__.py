@@ -1,0 +1,5 @@
+"""Speech recognition: the asr stage of stagewire."""
+
+from importlib.metadata import version
+
+__version__ = version("stagewire-asr")

@@ -1,0 +1,1 @@
+"""The recognizers that come with the asr stage."""
