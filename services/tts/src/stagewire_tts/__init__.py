@@ -1,0 +1,1 @@
+"""The tts stage: text in, voice out, with the times of words and phonemes."""
