@@ -1,0 +1,222 @@
+"""Whole sessions against scripted stages, through the HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+from stagekit.admission import Admission
+from stagekit.errors import StageError
+from stagewire.common.v1 import error_pb2, turn_pb2
+from stagewire_orchestrator import avatars
+from stagewire_orchestrator.http import MAX_BODY_BYTES, build_app
+from stagewire_orchestrator.sessions import Sessions
+from stagewire_orchestrator.settings import OrchestratorSettings
+from stagewire_orchestrator.stages.channels import Channels
+
+sys.path.insert(0, str(Path(__file__).parent))
+from scripted import ScriptedStages, until
+
+PROFILES = {
+    "echo": avatars.Avatar(name="Echo", persona="You repeat.", greeting="Hello there."),
+    "mute": avatars.Avatar(name="Mute", persona="You repeat."),
+    "lost": avatars.Avatar(
+        name="Lost", persona="-", stages=avatars.Stages(motion_bridge="127.0.0.1:1")
+    ),
+}
+
+
+@dataclass
+class Orchestrator:
+    sessions: Sessions
+    http: httpx.AsyncClient
+    stages: ScriptedStages
+    admission: Admission
+
+    async def create(self, avatar_id: str = "mute", **headers: str) -> Any:
+        answer = await self.http.post(
+            "/v1/sessions", json={"avatar_id": avatar_id}, headers=headers
+        )
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+
+@asynccontextmanager
+async def orchestrator(max_sessions: int = 4) -> AsyncIterator[Orchestrator]:
+    stages = ScriptedStages()
+    async with stages.serving() as target:
+        names = ("asr", "llm", "tts", "motion_bridge", "egress")
+        settings = OrchestratorSettings(**{f"{name}_target": target for name in names})
+        admission, channels = Admission(max_sessions), Channels(settings)
+        sessions = Sessions(settings, PROFILES, channels, admission)
+        transport = httpx.ASGITransport(build_app(sessions))
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+            yield Orchestrator(sessions, http, stages, admission)
+        await sessions.close()
+        await channels.close()
+
+
+async def summaries(orch: Orchestrator, session_id: str, count: int) -> list[Any]:
+    """The first ``count`` turn summaries of a session."""
+    found: list[Any] = []
+    async with asyncio.timeout(10):
+        async for event in orch.sessions.events(session_id):
+            if event.WhichOneof("event") == "turn_summary":
+                found.append(event.turn_summary)
+                if len(found) == count:
+                    break
+    return found
+
+
+async def first_events(orch: Orchestrator, session_id: str, arm: str) -> list[Any]:
+    """The session's events up to the first of an arm."""
+    found: list[Any] = []
+    async with asyncio.timeout(10):
+        async for event in orch.sessions.events(session_id):
+            found.append(event)
+            if event.WhichOneof("event") == arm:
+                break
+    return found
+
+
+async def test_a_session_greets_answers_and_remembers() -> None:
+    async with orchestrator() as orch:
+        created = await orch.create("echo")
+        session_id = created["session"]["session_id"]
+        assert created["url"] == "ws://scripted/v1/join"
+        assert len(created["client_token"]) >= 16
+        assert len(created["session"]["trace_id"]) == 32
+        (greeting,) = await summaries(orch, session_id, 1)
+        assert greeting.text == "Hello there."
+        await orch.sessions.send_text(session_id, "one two three")
+        await summaries(orch, session_id, 2)
+        await orch.sessions.send_text(session_id, "four")
+        *_, last = await summaries(orch, session_id, 3)
+        assert last.reason == turn_pb2.TURN_END_REASON_COMPLETED
+        assert orch.stages.llm.prompts[-1] == [
+            "You repeat.",
+            "Hello there.",
+            "one two three",
+            "one two three",
+            "four",
+        ]
+        arms = [request.WhichOneof("message") for request in orch.stages.egress.received]
+        assert {"turn_start", "audio", "motion", "words", "end_of_turn", "event"} <= set(arms)
+        assert arms.index("turn_start") < arms.index("audio")
+
+
+async def test_get_list_end() -> None:
+    async with orchestrator() as orch:
+        first = (await orch.create())["session"]["session_id"]
+        second = (await orch.create())["session"]["session_id"]
+        listed = (await orch.http.get("/v1/sessions")).json()["sessions"]
+        assert [session["session_id"] for session in listed] == [second, first]
+        assert listed[0]["state"] == "SESSION_STATE_ACTIVE"
+        ended = (await orch.http.delete(f"/v1/sessions/{first}")).json()["session"]
+        assert (ended["state"], ended["end_reason"]) == (
+            "SESSION_STATE_ENDED",
+            "ended by the caller",
+        )
+        again = await orch.http.delete(f"/v1/sessions/{first}")
+        assert again.status_code == 200, "safe to repeat"
+        listed = (await orch.http.get("/v1/sessions")).json()["sessions"]
+        assert [session["session_id"] for session in listed] == [second]
+        got = await orch.http.get(f"/v1/sessions/{first}")
+        assert got.json()["session"]["end_time"]
+        await until(lambda: orch.admission.active == 1)
+        *_, last = await first_events(orch, first, "session_ended")
+        assert last.session_ended.reason == "ended by the caller"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ({"avatar_id": "nobody"}, 404, "UNKNOWN_AVATAR"),
+        ({"avatar_id": "mute", "transport": "livekit"}, 400, "INVALID_FIELD"),
+        ({"avatar_id": "mute", "metadata": {"k" * 65: "v"}}, 400, "INVALID_FIELD"),
+        ({"avatar_id": "lost"}, 503, "STAGE_UNREACHABLE"),
+    ],
+)
+async def test_what_cannot_be_created_says_why(
+    body: dict[str, Any], status: int, reason: str
+) -> None:
+    async with orchestrator() as orch:
+        answer = await orch.http.post("/v1/sessions", json=body)
+        assert answer.status_code == status
+        error = answer.json()["error"]
+        assert error["reason"] == reason
+        assert error["message"]
+        assert (await orch.http.get("/v1/sessions")).json()["sessions"] == []
+        await until(lambda: orch.admission.active == 0)
+
+
+async def test_malformed_bodies_are_refused() -> None:
+    async with orchestrator() as orch:
+        post = orch.http.post
+        assert (await post("/v1/sessions", content=b"{")).status_code == 422
+        assert (await post("/v1/sessions", json={"avatar": "mute"})).status_code == 422
+        assert (await post("/v1/sessions", content=b" " * (MAX_BODY_BYTES + 1))).status_code == 413
+        assert (await orch.http.get("/v1/sessions/nothing")).status_code == 404
+
+
+async def test_a_full_orchestrator_says_when_to_come_back() -> None:
+    async with orchestrator(max_sessions=1) as orch:
+        await orch.create()
+        answer = await orch.http.post("/v1/sessions", json={})
+        assert answer.status_code == 429
+        assert answer.headers["retry-after"] == "1"
+
+
+async def test_the_same_key_gives_the_same_session() -> None:
+    async with orchestrator() as orch:
+        key = {"idempotency-key": "abc"}
+        one, two = await asyncio.gather(orch.create(**key), orch.create(**key))
+        three = await orch.create(**key)
+        assert one["client_token"] == two["client_token"] == three["client_token"]
+        assert len((await orch.http.get("/v1/sessions")).json()["sessions"]) == 1
+
+
+async def test_an_llm_that_breaks_is_asked_again() -> None:
+    async with orchestrator() as orch:
+        session_id = (await orch.create())["session"]["session_id"]
+        gone = StageError(error_pb2.ERROR_REASON_DRAINING, "bye", code=grpc.StatusCode.UNAVAILABLE)
+        orch.stages.llm.failures = [gone, gone]
+        await orch.sessions.send_text(session_id, "hello")
+        (summary,) = await summaries(orch, session_id, 1)
+        assert summary.text.strip() == "hello"
+        assert len(orch.stages.llm.prompts) == 3
+
+
+async def test_an_llm_that_refuses_for_good_ends_the_turn_with_a_notice() -> None:
+    async with orchestrator() as orch:
+        session_id = (await orch.create())["session"]["session_id"]
+        orch.stages.llm.failures = [
+            StageError(error_pb2.ERROR_REASON_CONTEXT_TOO_LONG, "the text is too long")
+        ]
+        await orch.sessions.send_text(session_id, "hello")
+        (summary,) = await summaries(orch, session_id, 1)
+        assert summary.reason == turn_pb2.TURN_END_REASON_FAILED
+        events = await first_events(orch, session_id, "notice")
+        assert events[-1].notice.message == "llm: the text is too long"
+        await orch.sessions.send_text(session_id, "again")
+        assert (await summaries(orch, session_id, 2))[1].text.strip() == "hello again"
+
+
+async def test_text_that_is_nothing_or_too_much_is_refused() -> None:
+    async with orchestrator() as orch:
+        session_id = (await orch.create())["session"]["session_id"]
+        for text in ("", "   ", "x" * 4_001):
+            with pytest.raises(StageError) as caught:
+                await orch.sessions.send_text(session_id, text)
+            assert caught.value.reason == error_pb2.ERROR_REASON_INVALID_FIELD
+        await orch.sessions.end(session_id)
+        with pytest.raises(StageError, match="has ended"):
+            await orch.sessions.send_text(session_id, "late")
