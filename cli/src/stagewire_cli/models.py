@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from stagekit import model_fetch
 from stagekit.models import Model, cache, manifest
 from tqdm import tqdm
 
-# The language model decides the size; MODELS=small also hears its partials with Whisper base.
-SETS = {
-    "default": (
-        "whisper-base",
-        "whisper-tiny-en",
-        "silero-vad",
-        "smart-turn",
-        "qwen2.5-1.5b",
-    ),
-    "small": ("whisper-base", "silero-vad", "smart-turn", "smollm2-135m"),
+# Which models each stage runs. MODELS=small has another language model, which decides the size, and
+# hears partial texts with the model of final ones.
+SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "default": {
+        "asr": ("whisper-base", "whisper-tiny-en", "silero-vad", "smart-turn"),
+        "llm": ("qwen2.5-1.5b",),
+    },
+    "small": {
+        "asr": ("whisper-base", "silero-vad", "smart-turn"),
+        "llm": ("smollm2-135m",),
+    },
 }
 
 
@@ -56,7 +58,7 @@ def chosen(names: list[str]) -> list[Model]:
     known = manifest()
     wanted: dict[str, Model] = {}
     for name in names or ["default"]:
-        for model in SETS.get(name, (name,)):
+        for model in _members(name) if name in SETS else [name]:
             if model not in known:
                 raise SystemExit(
                     f"unknown model {name!r}; there are {', '.join(known)}, and the sets "
@@ -66,18 +68,22 @@ def chosen(names: list[str]) -> list[Model]:
     return list(wanted.values())
 
 
+def _members(name: str) -> list[str]:
+    return [model for models in SETS[name].values() for model in models]
+
+
 def show() -> int:
     """Prints every model of the manifest."""
     for model in manifest().values():
         here = all((cache() / model.name / file.name).is_file() for file in model.files)
-        sets = [name for name, members in SETS.items() if model.name in members]
+        sets = [name for name in SETS if model.name in _members(name)]
         print(f"{model.name}  {model.size / 1e6:,.0f} MB  {'here' if here else 'not here'}")
         print(f"    {model.purpose}")
         print(f"    licence: {model.licence} (of the package: {model.package_licence})")
         print(f"    home: {model.home}")
         print(f"    in the sets: {', '.join(sets) or 'none'}")
-    for name, members in SETS.items():
-        total = sum(manifest()[member].size for member in members)
+    for name in SETS:
+        total = sum(manifest()[member].size for member in _members(name))
         print(f"set {name}: {total / 1e6:,.0f} MB")
     return 0
 

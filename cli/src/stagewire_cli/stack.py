@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from stagewire_cli.models import SETS
+
 # In starting order, which is also the order of one turn; they are stopped in reverse, so that the
 # orchestrator ends its sessions while its stages still live.
 STAGES = ("asr", "llm", "tts", "motion_bridge", "egress", "orchestrator")
@@ -106,6 +108,16 @@ def replaced(user: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {stage: user[_target(stage)] for stage in STAGES[:-1] if user.get(_target(stage))}
 
 
+def models_needed(models: str, user: Mapping[str, str] = os.environ) -> list[str]:
+    """The models that the stages started here run, as far as they run their default backends."""
+    return [
+        model
+        for stage, names in SETS[models].items()
+        if stage not in replaced(user) and not user.get(f"STAGEWIRE_{stage.upper()}_BACKEND")
+        for model in names
+    ]
+
+
 def missing_packages() -> list[str]:
     """The distributions of the services that are not installed in this environment."""
     return [
@@ -165,4 +177,7 @@ def _target(stage: str) -> str:
 
 
 # What MODELS=small tells the stages, beside their defaults.
-_SMALL: Mapping[str, Mapping[str, str]] = {}
+_SMALL: Mapping[str, Mapping[str, str]] = {
+    "asr": {"STAGEWIRE_ASR_WHISPER_PARTIAL_MODEL": ""},
+    "llm": {"STAGEWIRE_LLM_LLAMACPP_MODEL": "smollm2-135m"},
+}
