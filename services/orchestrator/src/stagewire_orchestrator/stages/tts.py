@@ -61,7 +61,7 @@ async def voice_format(context: Context, timeout: float) -> AudioFormat:
     stub = tts_pb2_grpc.TtsServiceStub(context.channels.to(avatar, "tts"))
     call = stub.Synthesize(metadata=context.metadata, timeout=timeout)
     opening = tts_pb2.Open(
-        session_id=context.session_id, voice=avatar.voice, language=context.locale
+        session_id=context.session_id, turn=1, voice=avatar.voice, language=context.locale
     )
     try:
         await call.write(tts_pb2.SynthesizeRequest(open=opening))
