@@ -96,6 +96,7 @@ async def test_a_full_stage_says_so_at_once(egress_with: Any, open_message: Any)
     async with egress_with(max_sessions=1) as egress:
         await egress.session("a")
         second = egress.call()
+        await second.say(open=open_message("b"))
         error = await _refused(second)
         assert _reason(error) == "STAGE_FULL"
 

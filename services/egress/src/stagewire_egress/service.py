@@ -69,12 +69,13 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
         context: grpc.aio.ServicerContext[Any, Any],
     ) -> AsyncIterator[Response]:
         """One session, from `open` to the end of the stream."""
+        commands = Commands(request_iterator)
+        opening: egress_pb2.Open = await commands.open()
+        target = self._target(opening)
+        log.session_id.set(opening.session_id)
+        log.trace_id.set(trace_id_of(opening.trace.traceparent))
+        # After the reading: gRPC may lose the status of a call that ends before its first message.
         with self._admission.slot():
-            commands = Commands(request_iterator)
-            opening = await commands.open()
-            target = self._target(opening)
-            log.session_id.set(opening.session_id)
-            log.trace_id.set(trace_id_of(opening.trace.traceparent))
             self._session_ids.add(opening.session_id)
             try:
                 outbox = Outbox[Response](_OUTBOX_MESSAGES)
