@@ -24,6 +24,8 @@ def check_open(opening: llm_pb2.Open) -> None:
     Raises:
         StageError: INVALID_FIELD.
     """
+    if opening.turn == 0:
+        _refuse("turn is 0 or not set; turns count from 1")
     check_messages(opening.messages, open_end=False)
     if opening.messages[-1].role == llm_pb2.ROLE_ASSISTANT:
         _refuse(f"messages[{len(opening.messages) - 1}] is the assistant's; nothing is to answer")
