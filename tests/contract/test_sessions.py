@@ -44,7 +44,7 @@ async def test_full(channel: grpc.aio.Channel, stage: Stage, begin: Begin) -> No
     await refused.send(stage.open())
     status = await refused.status()
     assert time.monotonic() - started < 2.0, "a full stage says so at once"
-    assert (status.code, status.reason) == ("RESOURCE_EXHAUSTED", "STAGE_FULL")
+    assert (status.code, status.reason) == ("RESOURCE_EXHAUSTED", "STAGE_FULL"), status
     assert status.retry_seconds is not None
     assert status.retry_seconds > 0
     assert (await describe(channel)).active == places, "Describe answers while the stage is full"

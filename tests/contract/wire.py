@@ -102,13 +102,13 @@ class Call:
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
             return
 
-    async def receive(self, timeout: float = 20.0) -> Any:
+    async def receive(self, timeout: float = 10.0) -> Any:
         """The next message, or None at a good end; AioRpcError at a bad one."""
         async with asyncio.timeout(timeout):
             message = await self._call.read()
         return None if message is grpc.aio.EOF else message
 
-    async def until(self, arm: str, timeout: float = 20.0) -> list[Any]:
+    async def until(self, arm: str, timeout: float = 10.0) -> list[Any]:
         """Messages up to and including the first with ``arm``; fails when the call ends before."""
         seen: list[Any] = []
         while not seen or seen[-1].WhichOneof("message") != arm:
@@ -118,7 +118,7 @@ class Call:
             seen.append(message)
         return seen
 
-    async def rest(self, timeout: float = 20.0) -> list[Any]:
+    async def rest(self, timeout: float = 10.0) -> list[Any]:
         """Messages to the good end."""
         seen = []
         while (message := await self.receive(timeout)) is not None:
@@ -136,7 +136,7 @@ class Call:
             self._call.cancel()  # a read that was given up leaves the call without use
         return seen
 
-    async def status(self, timeout: float = 20.0) -> Status:
+    async def status(self, timeout: float = 10.0) -> Status:
         """Reads to the end, good or bad, and says how it ended."""
         try:
             await self.rest(timeout)
