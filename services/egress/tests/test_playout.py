@@ -121,7 +121,6 @@ _STEPS = st.lists(
         st.tuples(st.just("interrupt"), st.integers(-1, 1)),
         st.tuples(st.just("presence"), st.booleans()),
         st.tuples(st.just("wait"), st.integers(0, 12)),
-        st.tuples(st.just("fail"), st.just(0)),
     ),
     max_size=60,
 )
@@ -161,8 +160,6 @@ def test_every_turn_ends_once_and_never_past_what_was_confirmed(
                 return playout.interrupt(egress_pb2.Interrupt(turn=max(newest + value, 0)), now)
             case "presence":
                 return playout.presence(value, now)
-            case "fail":
-                return playout.fail(newest, now)
         return []
 
     for step, value in steps:

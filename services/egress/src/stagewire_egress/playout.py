@@ -7,7 +7,7 @@ completed                 the orchestrator sent its end and the client confirmed
 interrupted               it was cut; the client then has ``FAREWELL_SECONDS`` for a last report
 superseded                a newer turn began
 deadline                  the client confirmed nothing for the rest of the audio + patience
-failed                    the client stayed away too long, or the turn's media was wrong
+failed                    the client stayed away too long
 ========================  ==========================================================================
 
 While nobody has joined yet, turns wait. Positions are only ever what the client confirmed. Every
@@ -96,12 +96,9 @@ class Playout:
         """
         superseded = self._fence.start(number)
         self._turns[number] = _Turn(number, AudioTrack(), waiting_since=now)
-        ended: list[Report] = []
-        if superseded is not None:
-            ended.append(
-                self._end(self._turns[superseded], turn_pb2.TURN_END_REASON_SUPERSEDED, now)
-            )
-        return ended
+        if superseded is None:
+            return []
+        return self._end(self._turns[superseded], turn_pb2.TURN_END_REASON_SUPERSEDED, now)
 
     def audio(self, message: egress_pb2.TurnAudio, now: float) -> bool:
         """Takes voice; False when its turn is over.
@@ -171,26 +168,15 @@ class Playout:
         return self._turns[number].length
 
     def interrupt(self, message: egress_pb2.Interrupt, now: float) -> list[Report] | None:
-        """Cuts a turn; None when it is over.
-
-        Raises:
-            StageError: For a turn never started.
-        """
-        if not self._fence.admits(message):
+        """Cuts a turn; None when it is over, or not known: only the stream before this had it."""
+        if message.turn == 0 or message.turn != self.open_turn:
             return None
         turn = self._turns[message.turn]
         self._fence.end(turn.number)
         turn.cut_at = now
         if not self._present or turn.played == turn.sent:  # nothing is left to be confirmed
-            return [self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)]
+            return self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
         return []
-
-    def fail(self, number: int, now: float) -> list[Report]:
-        """Ends a turn whose media was wrong."""
-        turn = self._turns.get(number)
-        if turn is None or turn.cut_at is not None:
-            return []
-        return [self._end(turn, turn_pb2.TURN_END_REASON_FAILED, now)]
 
     def handed_over(self, number: int, end_sample: int, now: float) -> None:
         """Voice up to ``end_sample`` was given to the client's connection."""
@@ -221,7 +207,7 @@ class Playout:
             turn.played, turn.waiting_since = samples, now
         if turn.cut_at is not None:
             if stopped or samples == turn.sent:
-                return [self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)]
+                return self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
             return []
         reports: list[Report] = []
         if advanced:
@@ -242,19 +228,20 @@ class Playout:
 
     def expire(self, now: float) -> list[Report]:
         """Ends the turns whose time is up."""
-        late = [
-            turn
-            for turn in self._turns.values()
-            if (limit := self._limit(turn)) is not None and limit <= now
-        ]
-        return [self._end(turn, self._verdict(turn), now) for turn in late]
+        reports: list[Report] = []
+        for number in sorted(self._turns):
+            turn = self._turns.get(number)  # none when a newer one has ended it
+            limit = None if turn is None else self._limit(turn)
+            if turn is not None and limit is not None and limit <= now:
+                reports += self._end(turn, self._verdict(turn), now)
+        return reports
 
     def close(self, now: float) -> list[Report]:
         """Ends every turn: the caller ended the session."""
-        return [
-            self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
-            for turn in list(self._turns.values())
-        ]
+        newest = max(self._turns.values(), key=lambda turn: turn.number, default=None)
+        if newest is None:
+            return []
+        return self._end(newest, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
 
     def _limit(self, turn: _Turn) -> float | None:
         if turn.cut_at is not None:
@@ -275,12 +262,17 @@ class Playout:
 
     def _completed(self, turn: _Turn, now: float) -> list[Report]:
         if turn.whole and turn.played == turn.length:
-            return [self._end(turn, turn_pb2.TURN_END_REASON_COMPLETED, now)]
+            return self._end(turn, turn_pb2.TURN_END_REASON_COMPLETED, now)
         return []
 
     def _end(
         self, turn: _Turn, reason: turn_pb2.TurnEndReason.ValueType, now: float
-    ) -> egress_pb2.TurnEnded:
+    ) -> list[Report]:
+        """Ends a turn, and before it the older ones that still wait for a last report."""
+        ended: list[Report] = []
+        for number in sorted(self._turns):
+            if number < turn.number:
+                ended += self._end(self._turns[number], turn_pb2.TURN_END_REASON_INTERRUPTED, now)
         self._fence.end(turn.number)
         del self._turns[turn.number]
         timing = timing_pb2.StageTiming()
@@ -289,9 +281,12 @@ class Playout:
             if turn.first_sent is not None:
                 timing.queue_wait.CopyFrom(_duration(turn.first_sent - turn.first_audio))
                 timing.compute_to_first_output.CopyFrom(_duration(0.0))  # nothing is computed
-        return egress_pb2.TurnEnded(
-            turn=turn.number, reason=reason, played_samples=turn.played, timing=timing
+        ended.append(
+            egress_pb2.TurnEnded(
+                turn=turn.number, reason=reason, played_samples=turn.played, timing=timing
+            )
         )
+        return ended
 
     @staticmethod
     def _check_not_whole(turn: _Turn) -> None:

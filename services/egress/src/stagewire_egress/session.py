@@ -75,16 +75,11 @@ class Session:
     # Commands of the orchestrator.
 
     async def command(self, arm: str, message: Any) -> None:
-        """Does what the orchestrator asks; wrong media fails its turn, never the session."""
-        try:
-            await self._do(arm, message)
-        except StageError as error:
-            turn = getattr(message, "turn", 0)
-            await self._outbox.put_control(Response(fault=error.to_fault(turn)))
-            if turn == self._playout.open_turn:
-                await self._emit(self._playout.fail(turn, self._clock()))
+        """Does what the orchestrator asks; waits while the client is too far behind.
 
-    async def _do(self, arm: str, message: Any) -> None:
+        Raises:
+            StageError: When it cannot be right; the stream ends with that.
+        """
         now = self._clock()
         match arm:
             case "turn_start":
