@@ -26,6 +26,8 @@ def split(text: str, size: int = 3) -> list[str]:
         ("Yes! I can, of course. Why not?", ["Yes!", " I can, of course.", " Why not?"]),
         ("I know J. S. Bach. You?", ["I know J. S. Bach.", " You?"]),
         ("So do I. Good.", ["So do I.", " Good."]),
+        ("Sure,", ["Sure,"]),
+        ("1,000 of them, or 3:15.", ["1,000 of them,", " or 3:15."]),
         ("Hi", ["Hi"]),
         ("", []),
     ],
