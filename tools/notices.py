@@ -38,14 +38,15 @@ def ours(found: Distribution) -> bool:
 
 def licence(found: Distribution) -> str:
     """What the metadata says, in the order of how precisely it can say it."""
-    if expression := found.metadata.get("License-Expression"):
-        return expression
+    said = found.metadata.json
+    if expression := said.get("license_expression"):
+        return str(expression)
     classifiers = [
         text.rsplit(" :: ", 1)[1]
-        for text in found.metadata.get_all("Classifier") or []
+        for text in said.get("classifier", [])
         if text.startswith("License ::")
     ]
-    text = (found.metadata.get("License") or "").strip()
+    text = str(said.get("license", "")).strip()
     return ", ".join(classifiers) or (text.splitlines()[0] if text else "none declared")
 
 

@@ -3,7 +3,7 @@
 from importlib.metadata import distributions
 
 # What an environment brings along by itself.
-NOT_PINNED = {"pip", "setuptools", "wheel"}
+NOT_PINNED = {"pip", "wheel"}
 
 print("# The exact versions that are tested together; `make pins` writes this file.")
 for name, version in sorted(
