@@ -74,6 +74,10 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
 
     def _order(self, opening: tts_pb2.Open) -> Order:
         backend = self._backend
+        if opening.turn == 0:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD, "open.turn is 0; turns count from 1"
+            )
         voice = opening.voice or backend.voices[0]
         if voice not in backend.voices:
             raise StageError(
