@@ -5,8 +5,11 @@ import re
 
 import numpy as np
 import pytest
+from stagekit.audio import Resampler, to_float, to_pcm
 from stagewire.asr.v1 import asr_pb2
-from stagewire_asr.backends.whisper.recognizer import create
+from stagewire_asr.backends.whisper.engine import Engine
+from stagewire_asr.backends.whisper.recognizer import WhisperBackend
+from stagewire_asr.backends.whisper.settings import WhisperSettings
 from stagewire_asr.service import stage_of
 from stagewire_asr.settings import AsrSettings
 
@@ -16,8 +19,13 @@ RATE = 16_000
 
 
 @pytest.fixture(scope="module")
-def backend():
-    return create()
+def engine():
+    return Engine(WhisperSettings())
+
+
+@pytest.fixture(scope="module")
+def backend(engine):
+    return WhisperBackend(WhisperSettings(), engine)
 
 
 @pytest.fixture
@@ -126,10 +134,23 @@ def check_words(final, start, stop):
     assert abs(edges[-1] - stop) < RATE // 4
 
 
+def test_phrases_help_where_words_are_unclear(engine, speech):
+    clip = to_float(speech("cards-005.wav").tobytes())
+    spoken = ["eight", "of", "spades", "four", "of", "clubs", "seven", "of", "hearts"]
+    unaided = engine.decoder.decode(clip, "en")
+    aided = engine.decoder.decode(clip, "en", phrases=["queen of clubs", "four of clubs"])
+    assert errors(spoken, words_of(aided.text)) < errors(spoken, words_of(unaided.text))
+
+
+@pytest.mark.parametrize("phrases", [[], ["Tarragona", "Ava"]])
+@pytest.mark.parametrize("level", [0.0, 0.001, 0.1, 0.3])
+def test_noise_that_passed_for_speech_has_no_text(engine, level, phrases):
+    noise = np.random.default_rng(0).normal(0, level, 2 * RATE).astype(np.float32)
+    assert engine.decoder.decode(noise, "en", phrases=phrases, careful=True).text == ""
+
+
 @pytest.mark.parametrize("rate", [8_000, 48_000])
 async def test_other_sample_rates_say_the_same_at_the_same_time(client, speech, rate):
-    from stagekit.audio import Resampler, to_float, to_pcm
-
     sound = to_float(in_a_room(speech("librivox-0930.wav")).tobytes())
     resampled = Resampler(RATE, rate).push(sound, last=True)
     talk, reference = client(rate=rate), client()
@@ -153,7 +174,7 @@ async def test_a_room_without_speech_says_nothing(client, level):
     assert [response.WhichOneof("message") for response in talk.responses] == ["ready"]
 
 
-async def test_noise_that_passes_for_speech_has_no_text(client, backend):
+async def test_noise_has_no_text(client):
     talk = client()
     await talk.open()
     bursts = [room(0.4, level=9_000), room(0.6)] * 4

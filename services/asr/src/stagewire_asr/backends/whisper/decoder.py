@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 from stagekit.audio import Samples
 from tokenizers import Tokenizer
 
-from stagewire_asr.backends.whisper.mel import SAMPLE_RATE, log_mel
+from stagewire_asr.backends.whisper.mel import SAMPLE_RATE, Spectrogram, log_mel
 from stagewire_asr.backends.whisper.words import TimedWord, timed_words
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,10 @@ _PADDING = np.zeros(SAMPLE_RATE // 2, np.float32)  # the last word needs silence
 _NO_SPEECH = 0.6
 _MOST_COMPRESSIBLE = 2.4
 
-_TOKENS_PER_SECOND, _TOKENS_AT_LEAST, _TOKENS_AT_MOST = 7, 20, 220
+# A bound on a text that never ends. English has about 5 tokens a second, Hindi twice as many.
+_TOKENS_PER_SECOND, _TOKENS_AT_LEAST, _TOKENS_AT_MOST = 12, 20, 224
+_CONTEXT_TOKENS = 448  # what Whisper's decoder holds: phrases before the text, and the text
+_MOST_PHRASE_TOKENS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,15 @@ class Hypothesis:
     text: str = ""
     confidence: float = 0.0
     words: tuple[TimedWord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    features: Spectrogram
+    start: list[int]
+    before: list[int]
+    most_tokens: int
+    words: bool
 
 
 class Decoder:
@@ -77,53 +90,76 @@ class Decoder:
         return tuple(code for _, code in sorted(found))
 
     def decode(
-        self, samples: Samples, language: str, *, words: bool = False, careful: bool = False
+        self,
+        samples: Samples,
+        language: str,
+        *,
+        phrases: Sequence[str] = (),
+        words: bool = False,
+        careful: bool = False,
     ) -> Hypothesis:
         """Recognizes up to 30 s of speech at 16 kHz.
 
         Args:
             samples: The speech; what is over 30 s is not heard.
             language: Whisper's code, one of :meth:`languages`.
+            phrases: Words and names that are likely.
             words: Also time the words.
             careful: Decode again, in Whisper's own window, when the text repeats itself.
 
         Returns:
             An empty hypothesis for no speech, and for a text that goes on repeating itself.
         """
-        found = self._run(samples, language, words, _SHORTEST_WINDOW)
+        features = log_mel(np.concatenate([samples, _PADDING]))[:, :_LONGEST_WINDOW]
+        most = _TOKENS_AT_LEAST + int(_TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
+        task = _Task(features, self._start(language), self._before(phrases), most, words)
+        found = self._run(task, _SHORTEST_WINDOW)
         if repeats(found.text) and careful:
             logger.info("decoding again: the text repeated itself")
-            found = self._run(samples, language, words, _LONGEST_WINDOW)
+            found = self._run(task, _LONGEST_WINDOW)
             return Hypothesis() if _compressible(found.text) else found
         return Hypothesis() if repeats(found.text) else found
 
-    def _run(self, samples: Samples, language: str, words: bool, window: int) -> Hypothesis:
-        features = log_mel(np.concatenate([samples, _PADDING]))
-        heard = min(features.shape[1], _LONGEST_WINDOW)
-        silence = max(0, window - heard)
-        features = np.pad(
-            features[:, :heard], ((0, 0), (0, silence)), constant_values=features.min()
-        )
-        encoded = self._model.encode(ctranslate2.StorageView.from_array(features[None]))
-        start = self._start(language)
-        most = _TOKENS_AT_LEAST + int(_TOKENS_PER_SECOND * len(samples) / SAMPLE_RATE)
-        result = self._model.generate(
+    def _run(self, task: _Task, window: int) -> Hypothesis:
+        heard = task.features.shape[1]
+        silence = ((0, 0), (0, max(0, window - heard)))
+        padded = np.pad(task.features, silence, constant_values=task.features.min())
+        encoded = self._model.encode(ctranslate2.StorageView.from_array(padded[None]))
+        # With phrases before it, Whisper takes noise for speech, so it is asked without them.
+        if task.before and self._generate(encoded, task.start, 1).no_speech_prob > _NO_SPEECH:
+            return Hypothesis()
+        result = self._generate(encoded, [*task.before, *task.start], task.most_tokens)
+        tokens = result.sequences_ids[0]
+        text = self._text(tokens).strip()
+        if not text or (not task.before and result.no_speech_prob > _NO_SPEECH):
+            return Hypothesis()
+        timed: tuple[TimedWord, ...] = ()
+        if task.words:
+            aligned = self._model.align(encoded, task.start, [tokens], heard)[0]
+            timed = timed_words(tokens, self._text, aligned.alignments, text)
+        return Hypothesis(text, min(1.0, math.exp(result.scores[0])), timed)
+
+    def _generate(
+        self, encoded: ctranslate2.StorageView, prompt: list[int], most_tokens: int
+    ) -> ctranslate2.models.WhisperGenerationResult:
+        # CTranslate2 gives a text half of `max_length`, as Whisper does of its context.
+        tokens = min(most_tokens, _TOKENS_AT_MOST)
+        return self._model.generate(
             encoded,
-            [[*start, self._id("<|notimestamps|>")]],
+            [[*prompt, self._id("<|notimestamps|>")]],
             beam_size=1,
-            max_length=min(most, _TOKENS_AT_MOST),
+            max_length=min(_CONTEXT_TOKENS, max(2 * tokens, tokens + len(prompt) + 1)),
             return_scores=True,
             return_no_speech_prob=True,
         )[0]
-        tokens = result.sequences_ids[0]
-        text = self._text(tokens).strip()
-        if result.no_speech_prob > _NO_SPEECH or not text:
-            return Hypothesis()
-        timed: tuple[TimedWord, ...] = ()
-        if words:
-            aligned = self._model.align(encoded, start, [tokens], heard)[0]
-            timed = timed_words(tokens, self._text, aligned.alignments, text)
-        return Hypothesis(text, min(1.0, math.exp(result.scores[0])), timed)
+
+    def _before(self, phrases: Sequence[str]) -> list[int]:
+        """The tokens of a text that, as Whisper is told, was said just before."""
+        if not phrases:
+            return []
+        text = f" {', '.join(phrases)}."
+        tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return [self._id("<|startofprev|>"), *tokens[:_MOST_PHRASE_TOKENS]]
 
     def _start(self, language: str) -> list[int]:
         tokens = ["<|startoftranscript|>"]

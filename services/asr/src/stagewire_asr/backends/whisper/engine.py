@@ -68,7 +68,11 @@ class Engine:
         """
         return await self._decode(
             lambda: self.decoder.decode(
-                samples, options.language, words=options.wants_words, careful=True
+                samples,
+                options.language,
+                phrases=options.phrases,
+                words=options.wants_words,
+                careful=True,
             )
         )
 

@@ -40,7 +40,7 @@ class WhisperBackend:
             name="whisper",
             models=tuple(engine.models),
             languages=engine.decoder.languages(),
-            features=("partials", "words", "end_of_turn"),
+            features=("partials", "words", "end_of_turn", "phrases"),
             sample_rate=SAMPLE_RATE,
         )
 
