@@ -1,0 +1,1 @@
+"""The motion_bridge stage: speech in, facial motion out."""

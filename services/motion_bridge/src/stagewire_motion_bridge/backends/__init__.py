@@ -1,0 +1,1 @@
+"""The motion engines that come with the stage."""
