@@ -10,7 +10,7 @@ from contract.stage import Stage, Target
 from contract.wire import Call
 
 Begin = Callable[..., Call]
-SECONDS = 2.0
+SECONDS = 1.5
 # Generous: a queue without bound takes this in one flood of hundreds of megabytes.
 GROWTH_MEGABYTES = 150.0
 
@@ -22,12 +22,13 @@ def resident(target: Target) -> float:
 
 
 async def pour(call: Call, stage: Stage) -> None:
-    """Sends as much as is taken in ``SECONDS``."""
+    """Sends as much as is taken in ``SECONDS``, and gives the stage so long to work on it."""
     try:
         async with asyncio.timeout(SECONDS):
             await call.send(*stage.much())
+            await asyncio.sleep(SECONDS)
     except TimeoutError:
-        return  # the stage slows its peer down: as it should
+        return  # either the stage slowed its peer down, as it should, or it has had its time
 
 
 @pytest.mark.parametrize("reads", [False, True], ids=["never_reads", "floods"])
