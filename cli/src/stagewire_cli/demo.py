@@ -1,0 +1,139 @@
+"""``stagewire demo``: models, services, one spoken question as a self-check, then serve."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from stagekit.model_fetch import FetchError
+
+from stagewire_cli import models, selfcheck, stack
+from stagewire_cli.supervisor import PortInUseError, ServiceFailedError, Supervisor, check_ports
+
+_DESCRIPTION = """\
+Starts the six services as processes of this machine, with readiness and logs; asks them one
+spoken question through the WebSocket, as any client would; then serves until Ctrl-C, which
+stops them all. A service that dies is named with its last log lines and started again.
+"""
+
+_EPILOG = f"""\
+environment:
+  STAGEWIRE_<STAGE>_PORT, STAGEWIRE_EGRESS_WEBSOCKET_PORT, STAGEWIRE_ORCHESTRATOR_HTTP_PORT
+      other ports
+  STAGEWIRE_ORCHESTRATOR_<STAGE>_TARGET=host:port
+      this stage runs there; none is started here
+  STAGEWIRE_<STAGE>_…
+      each service's own settings: `python -m stagewire_asr --help` lists them
+  STAGEWIRE_HOME={stack.state_dir()}
+      where the logs are
+stages: {", ".join(stack.STAGES)}
+"""
+
+
+def add_parser(commands: Any) -> None:
+    """Adds ``demo``."""
+    parser = commands.add_parser(
+        "demo",
+        help="start everything here, check it by asking a question, serve",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--models",
+        choices=sorted(models.SETS),
+        default="default",
+        help="small: a language model of 98 MB; answers sooner, and badly",
+    )
+    parser.add_argument(
+        "--question",
+        type=Path,
+        metavar="WAV",
+        help="what to ask for the self-check (a recording of a person is packed)",
+    )
+    parser.add_argument(
+        "--check-only",
+        action="store_true",
+        help="stop after the self-check; status 0 when it passed, else 1",
+    )
+    parser.set_defaults(run=_run)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    try:
+        ports = stack.Ports.chosen(os.environ)
+        services = stack.services(ports, models=arguments.models)
+        _check_packages()
+        check_ports(services)
+        models.fetch(models.chosen(stack.models_needed(arguments.models)))
+        return asyncio.run(_demo(services, ports, arguments.question, arguments.check_only))
+    except (FetchError, PortInUseError, ServiceFailedError) as error:
+        print(f"stagewire: {error}", file=sys.stderr)
+        return 1
+
+
+def _check_packages() -> None:
+    if missing := stack.missing_packages():
+        raise SystemExit(
+            f"stagewire: not installed here: {', '.join(missing)}. `make demo` in a checkout "
+            "installs them; elsewhere: pip install 'stagewire[services]'"
+        )
+
+
+async def _demo(
+    services: list[stack.Service], ports: stack.Ports, question: Path | None, check_only: bool
+) -> int:
+    task = asyncio.current_task()
+    assert task is not None
+    # Each signal cancels: the first begins the orderly stop, a second one cuts that short.
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        for stage, target in stack.replaced().items():
+            _say(f"{stage} is not started here: it runs at {target}")
+        logs = stack.state_dir() / "logs"
+        _say(f"starting {', '.join(service.name for service in services)}; logs in {logs}")
+        async with Supervisor(services, logs, report=_say) as running:
+            passed = await _self_check(ports, question)
+            if check_only:
+                return 0 if passed else 1
+            _say(_NEXT.format(ports=ports))
+            await running.wait()
+    except asyncio.CancelledError:
+        _say("stopped")
+    return 0
+
+
+async def _self_check(ports: stack.Ports, question: Path | None) -> bool:
+    """Asks the question and says what came of it; the services go on serving either way."""
+    asked = question or Path(str(files("stagewire_cli").joinpath("data", "question.wav")))
+    _say(f"self-check: asking {question or 'with a recording of a person'}")
+    try:
+        report = await selfcheck.ask(f"http://127.0.0.1:{ports.orchestrator_http}", asked)
+    except selfcheck.CheckFailedError as error:
+        _say(f"self-check FAILED: {error}")
+        return False
+    _say(report)
+    return True
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+_NEXT = """\
+serving; Ctrl-C stops everything
+  sessions   http://127.0.0.1:{ports.orchestrator_http}/v1/sessions
+             gRPC on 127.0.0.1:{ports.orchestrator}
+  clients    ws://127.0.0.1:{ports.egress_websocket}/v1/join
+in a second terminal:
+  make talk WAV="question.wav" OUT=out
+  stagewire talk --text "Who are you?"\
+"""
