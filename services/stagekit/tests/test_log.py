@@ -72,3 +72,18 @@ def test_a_new_traceparent_is_valid_and_never_the_same() -> None:
 )
 def test_what_is_no_traceparent_has_no_trace_id(traceparent: str) -> None:
     assert trace_id_of(traceparent) == ""
+
+
+def test_a_peer_that_left_in_mid_send_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    from grpc._cython import cygrpc  # the class has no public name
+
+    log.configure("info", "text")
+    logger = logging.getLogger("grpc._cython.cygrpc")
+    for error in (cygrpc.ExecuteBatchError("send"), ValueError("kept")):
+        try:
+            raise error
+        except Exception:
+            logger.exception("raised in core")
+    shown = capsys.readouterr().err
+    assert "ExecuteBatchError" not in shown
+    assert "ValueError: kept" in shown

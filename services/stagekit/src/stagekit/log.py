@@ -37,10 +37,19 @@ class _Json(logging.Formatter):
         return json.dumps({name: value for name, value in fields.items() if value})
 
 
+class _PeerLeft(logging.Filter):
+    """Leaves out what grpc logs, with a traceback, when a peer cancels in the middle of a send."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        kind = record.exc_info[0] if record.exc_info else None
+        return kind is None or kind.__name__ != "ExecuteBatchError"
+
+
 def configure(level: str, form: str) -> None:
     """Sends logs to standard error, as ``text`` or ``json`` lines."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         _Json() if form == "json" else _Text("%(asctime)s %(levelname)s %(name)s: %(message)s")
     )
+    handler.addFilter(_PeerLeft())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
