@@ -202,7 +202,7 @@ class Bench:
 
 @asynccontextmanager
 async def running(**settings: Any) -> AsyncIterator[Bench]:
-    stage = await build(EgressSettings(websocket_port=0, **settings))
+    stage = await build(EgressSettings(**{"websocket_port": 0, **settings}))
     async with channel_to(stage) as channel:
         bench = Bench(stage, channel)
         try:

@@ -105,6 +105,18 @@ async def test_pages_of_other_origins_are_refused(
             await egress.client(orchestrator, origin=origin)
 
 
+async def test_the_operator_says_which_pages_may_connect(egress_with: Any) -> None:
+    async with egress_with(websocket_origins="https://*.example.com, https://a.test") as egress:
+        orchestrator = await egress.session()
+        for origin in ("https://shop.example.com", "https://a.test"):
+            await egress.client(orchestrator, origin=origin)
+        for origin in ("https://example.com", "http://localhost:3000", "https://a.test.evil"):
+            with pytest.raises(InvalidStatus, match="403"):
+                await egress.client(orchestrator, origin=origin)
+    async with egress_with(websocket_origins="*") as egress:
+        await egress.client(await egress.session(), origin="https://any.example")
+
+
 async def test_other_paths_do_not_exist(egress: Any) -> None:
     orchestrator = await egress.session()
     with pytest.raises(InvalidStatus, match="404"):

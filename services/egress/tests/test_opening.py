@@ -92,6 +92,13 @@ async def test_ready_says_how_to_join(egress_with: Any, open_message: Any) -> No
         assert list(ready.features) == ["web_socket", "playback", "user_text"]
 
 
+async def test_a_taken_port_is_said_plainly(egress: Any, egress_with: Any) -> None:
+    port = int((await egress.session()).join_url.split(":")[2].split("/")[0])
+    with pytest.raises(SystemExit, match=f"cannot listen on 127.0.0.1:{port}"):
+        async with egress_with(websocket_port=port):
+            pass
+
+
 async def test_a_full_stage_says_so_at_once(egress_with: Any, open_message: Any) -> None:
     async with egress_with(max_sessions=1) as egress:
         await egress.session("a")

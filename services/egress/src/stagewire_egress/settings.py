@@ -34,7 +34,7 @@ class EgressSettings(StageSettings):
     websocket_origins: str = Field(
         _LOCAL_ORIGINS,
         description="Pages that may connect, comma-separated; `*` stands for any characters but "
-        "`/`. A client that sends no Origin (not a browser) may always.",
+        "`/`, alone for every page. A client that sends no Origin (not a browser) may always.",
     )
     join_seconds: float = Field(
         5.0, gt=0, description="How long a new connection may take to send `join`."
@@ -69,6 +69,8 @@ class EgressSettings(StageSettings):
 
 
 def _pattern(glob: str) -> re.Pattern[str]:
+    if glob == "*":
+        return re.compile(".*")
     pattern = re.escape(glob).replace(r"\*", "[^/]*")
     # A browser leaves the scheme's default port out of the Origin.
     pattern = re.sub(r":\[\^/\]\*$", r"(:[0-9]+)?", pattern)

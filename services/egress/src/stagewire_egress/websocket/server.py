@@ -62,27 +62,31 @@ class WebSocketServer:
         library = logging.getLogger(f"{__name__}.library")
         library.setLevel(logging.CRITICAL)
         settings = self._settings
-        self._server = await serve(
-            self._handle,
-            settings.websocket_host,
-            settings.websocket_port,
-            origins=settings.origins(),
-            process_request=_only_join,
-            compression=None,  # voice does not shrink, and inflating is a way to exhaust memory
-            max_size=frames.MAX_UPLINK_BYTES,
-            write_limit=_WRITE_LIMIT_BYTES,
-            open_timeout=settings.join_seconds,
-            ping_interval=settings.ping_seconds,
-            ping_timeout=settings.ping_seconds,
-            close_timeout=1.0,
-            server_header=None,
-            logger=library,
-        )
-        port = next(iter(self._server.sockets)).getsockname()[1]
-        host = settings.websocket_host
+        try:
+            self._server = await serve(
+                self._handle,
+                settings.websocket_host,
+                settings.websocket_port,
+                origins=settings.origins(),
+                process_request=_only_join,
+                compression=None,  # voice does not shrink, and inflating can exhaust memory
+                max_size=frames.MAX_UPLINK_BYTES,
+                write_limit=_WRITE_LIMIT_BYTES,
+                open_timeout=settings.join_seconds,
+                ping_interval=settings.ping_seconds,
+                ping_timeout=settings.ping_seconds,
+                close_timeout=1.0,
+                server_header=None,
+                logger=library,
+            )
+        except OSError as error:
+            raise SystemExit(
+                f"cannot listen on {settings.websocket_host}:{settings.websocket_port} "
+                f"(STAGEWIRE_EGRESS_WEBSOCKET_HOST, _PORT): {error.strerror or error}"
+            ) from error
         if not self._join_url:
-            host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
-            self._join_url = f"ws://{host}:{port}{JOIN_PATH}"
+            port = next(iter(self._server.sockets)).getsockname()[1]
+            self._join_url = f"ws://{_reachable(settings.websocket_host)}:{port}{JOIN_PATH}"
         logger.info("websocket clients join at %s", self._join_url)
 
     async def stop(self) -> None:
@@ -168,6 +172,12 @@ class WebSocketServer:
             if hmac.compare_digest(key, shown):
                 found = entry
         return found
+
+
+def _reachable(host: str) -> str:
+    """A listening address as a client on this machine writes it in a URL."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def _only_join(connection: ServerConnection, request: Request) -> Response | None:
