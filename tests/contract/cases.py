@@ -36,7 +36,7 @@ def _opening(stage: Stage) -> list[Refusal]:
         Refusal("session_id_129", [stage.open(session_id="s" * 129)], "INVALID_FIELD"),
         Refusal("session_id_10k", [stage.open(session_id="s" * 10_240)], "INVALID_FIELD"),
     ]
-    first = stage.much()[0]
+    first = next(stage.much())
     return [Refusal("media_before_open", [first], "NOT_OPEN"), *cases]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import array
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -40,6 +40,12 @@ def hum(samples: int, start: int = 0) -> bytes:
         for n in range(start, start + samples)
     )
     return array.array("h", wave).tobytes()
+
+
+def long_hums(count: int = 400) -> Iterator[tuple[bytes, int]]:
+    """Voice in the largest messages that every stage should take, with their first samples."""
+    piece = hum(RATE) * 16
+    return ((piece, n * len(piece) // 2) for n in range(count))
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ class Stage:
         session_long: One stream per session; otherwise one per turn.
         formats: Fields of ``open`` that hold a format the stage must check.
         settings: Variables for the process that the suite starts.
+        growth_megabytes: How much a flood may add to the process.
     """
 
     name: ClassVar[str]
@@ -94,6 +101,7 @@ class Stage:
     session_long: ClassVar[bool] = True
     formats: ClassVar[Sequence[str]] = ()
     settings: ClassVar[dict[str, str]] = {}
+    growth_megabytes: ClassVar[float] = 40.0
     _sessions = itertools.count(1)
 
     @property
@@ -136,8 +144,8 @@ class Stage:
         ready = await call.receive()
         assert ready.WhichOneof("message") == "ready"
 
-    def much(self) -> list[Any]:
-        """After ``open``: many messages that make much work or output, for slow readers."""
+    def much(self) -> Iterator[Any]:
+        """After ``open``: hundreds of megabytes, where the contract lets them in."""
         raise NotImplementedError
 
 
@@ -158,6 +166,10 @@ class TurnStage(Stage):
 
     def before_audio(self) -> list[Any]:
         return [self.turn_start(1)]
+
+    def much(self) -> Iterator[Any]:
+        yield self.turn_start(1)
+        yield from (self.audio(piece, start) for piece, start in long_hums())
 
     def turn_refusals(self) -> list[Refusal]:
         """The rules about turn numbers, which all such stages share."""

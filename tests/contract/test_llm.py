@@ -65,7 +65,7 @@ async def test_generation_stops_before_a_stop_text(stage: Llm, begin: Begin) -> 
 
 async def test_a_result_that_nobody_asked_for(stage: Llm, begin: Begin) -> None:
     call = begin()
-    await call.send(stage.long_answer(), *stage.much())
+    await call.send(stage.long_answer(), next(stage.much()))
     status = await call.status()
     assert (status.code, status.reason) == ("INVALID_ARGUMENT", "INVALID_FIELD")
     assert "heron" not in status.message

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from contract.stage import RATE, Refusal, Stage, pcm_format, silence
+from contract.stage import RATE, Refusal, Stage, long_hums, pcm_format, silence
 from contract.wire import Call
 from stagewire.asr.v1 import asr_pb2
 
@@ -19,6 +19,7 @@ class Asr(Stage):
     request = asr_pb2.TranscribeRequest
     response = asr_pb2.TranscribeResponse
     formats: ClassVar[Sequence[str]] = ("format",)
+    growth_megabytes = 150.0  # a model takes its working memory when it first hears a sound
 
     def open(self, **changes: Any) -> Any:
         fields = {
@@ -48,6 +49,5 @@ class Asr(Stage):
         await call.half_close()
         await call.rest()
 
-    def much(self) -> list[Any]:
-        step = RATE // 20
-        return [self.audio(silence(step), start=n * step) for n in range(1200)]
+    def much(self) -> Iterator[Any]:
+        return (self.audio(piece, start) for piece, start in long_hums())

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from contract.stage import RATE, Refusal, TurnStage, hum, pcm_format
+from contract.stage import Refusal, TurnStage, hum, pcm_format
 from contract.wire import Call
 from stagewire.common.v1 import turn_pb2
 from stagewire.egress.v1 import egress_pb2 as pb
@@ -96,11 +96,3 @@ class Egress(TurnStage):
         assert ended.played_samples == 0, "nobody was there to hear it"
         await call.half_close()
         await call.rest()
-
-    def much(self) -> list[Any]:
-        piece = hum(RATE)
-        return [
-            self.turn_start(1),
-            *(self.audio(piece, start=n * RATE) for n in range(600)),
-            self.end(1),
-        ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from contract.stage import USER_TEXT, Refusal, Stage
@@ -79,5 +80,6 @@ class Llm(Stage):
         await call.send(self.long_answer())
         assert (await call.receive()).WhichOneof("message") == "ready"
 
-    def much(self) -> list[Any]:
-        return [self.request(tool_result={"tool_call_id": "none", "content": USER_TEXT})]
+    def much(self) -> Iterator[Any]:
+        result = {"tool_call_id": "none", "content": USER_TEXT * 30_000}
+        return (self.request(tool_result=result) for _ in range(400))

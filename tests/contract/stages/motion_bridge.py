@@ -67,11 +67,3 @@ class MotionBridge(TurnStage):
         assert any(message.WhichOneof("message") == "motion" for message in messages)
         await call.half_close()
         await call.rest()
-
-    def much(self) -> list[Any]:
-        piece = hum(RATE)
-        return [
-            self.turn_start(1),
-            *(self.audio(piece, start=n * RATE) for n in range(600)),
-            self.end(1),
-        ]

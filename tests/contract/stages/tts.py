@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from contract.stage import USER_TEXT, Refusal, Stage, pcm_format
@@ -18,6 +19,7 @@ class Tts(Stage):
     request = tts_pb2.SynthesizeRequest
     response = tts_pb2.SynthesizeResponse
     session_long = False
+    growth_megabytes = 150.0  # a model takes its working memory when it first has much to say
 
     def open(self, **changes: Any) -> Any:
         fields = {
@@ -63,6 +65,7 @@ class Tts(Stage):
         assert messages[-1].WhichOneof("message") == "done"
         assert messages[-1].done.samples > 0
 
-    def much(self) -> list[Any]:
-        clause = f"Number {{}}: {USER_TEXT}, and then once more. "
-        return [self.text(clause.format(n)) for n in range(200)]
+    def much(self) -> Iterator[Any]:
+        # Four bytes a code point: the largest text messages that there are.
+        clauses = f"{USER_TEXT}. " * 8 + "\N{MUSICAL SYMBOL G CLEF}" * 3_700
+        return (self.text(clauses) for _ in range(50_000))
