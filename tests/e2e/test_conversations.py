@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import sys
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -16,9 +14,7 @@ from stagewire_cli import client as c
 from stagewire_cli.conversation import Conversation, Question
 from stagewire_cli.microphone import HERTZ
 from stagewire_cli.transcript import Turn
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import TRANSCRIPTS, Stack, spoken, typed
+from support.stack import TRANSCRIPTS, Stack, spoken, typed
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
 
 import pytest
 from stagewire_cli import api
 from stagewire_cli.client import Client, JoinError, join
 from stagewire_cli.conversation import ConnectionLostError, Conversation, Question
 from stagewire_cli.microphone import HERTZ
-
-sys.path.insert(0, str(Path(__file__).parent))
-from conftest import Stack, spoken, typed
+from support.stack import Stack, spoken, typed
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import os
 import signal
 import sys
@@ -70,6 +71,7 @@ def _run(arguments: argparse.Namespace) -> int:
         ports = stack.Ports.chosen(os.environ)
         services = stack.services(ports, models=arguments.models)
         _check_packages()
+        _check_openmp(services)
         check_ports(services)
         models.fetch(models.chosen(stack.models_needed(arguments.models)))
         return asyncio.run(_demo(services, ports, arguments.question, arguments.check_only))
@@ -84,6 +86,19 @@ def _check_packages() -> None:
             f"stagewire: not installed here: {', '.join(missing)}. `make demo` in a checkout "
             "installs them; elsewhere: pip install 'stagewire[services]'"
         )
+
+
+def _check_openmp(services: list[stack.Service]) -> None:
+    """The one thing that no package brings along; without it llama.cpp cannot even be loaded."""
+    if sys.platform != "linux" or not any(service.name == "llm" for service in services):
+        return
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        raise SystemExit(
+            "stagewire: this machine lacks OpenMP's runtime (libgomp.so.1), which llama.cpp needs: "
+            "`sudo apt-get install libgomp1`, or `dnf install libgomp`"
+        ) from None
 
 
 async def _demo(

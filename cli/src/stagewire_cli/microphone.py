@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from stagekit.audio import Samples, to_pcm
 
 HERTZ = 16_000
@@ -65,11 +66,21 @@ class Microphone:
         return to_pcm(mixed)
 
 
+def first_speech(samples: Samples) -> int:
+    """The start of the first 10 ms whose power is above -40 dB of the loudest 10 ms', in samples."""
+    loud = _loud_windows(samples)
+    return int(loud[0]) * _WINDOW if len(loud) else 0
+
+
 def last_speech(samples: Samples) -> int:
     """The end of the last 10 ms whose power is above -40 dB of the loudest 10 ms', in samples."""
+    loud = _loud_windows(samples)
+    return (int(loud[-1]) + 1) * _WINDOW if len(loud) else len(samples)
+
+
+def _loud_windows(samples: Samples) -> npt.NDArray[np.intp]:
     windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
     if not len(windows):
-        return len(samples)
+        return np.zeros(0, np.intp)
     power = np.square(windows, dtype=np.float64).mean(axis=1)
-    loud = np.flatnonzero(power > power.max() * 10 ** (-_SPEECH_BELOW_PEAK_DECIBELS / 10))
-    return (int(loud[-1]) + 1) * _WINDOW if len(loud) else len(samples)
+    return np.flatnonzero(power > power.max() * 10 ** (-_SPEECH_BELOW_PEAK_DECIBELS / 10))

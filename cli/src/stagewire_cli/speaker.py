@@ -29,6 +29,7 @@ class Speaker:
     """Plays one turn at a time.
 
     Attributes:
+        hertz: The voice's sample rate.
         turn: The turn it plays; 0 for none.
         position: Samples of it that have sounded.
         underruns: How often it had to stop for want of voice, in all turns.
@@ -37,7 +38,7 @@ class Speaker:
 
     def __init__(self, hertz: int) -> None:
         """Silent; ``hertz`` is the voice's sample rate."""
-        self._hertz = hertz
+        self.hertz = hertz
         self.turn = 0
         self.position = 0
         self.underruns = 0
@@ -85,13 +86,13 @@ class Speaker:
     def advance(self, now: float) -> None:
         """Plays up to ``now``."""
         if self._playing_since is not None:
-            due = self._base + int((now - self._playing_since) * self._hertz)
+            due = self._base + int((now - self._playing_since) * self.hertz)
             end = self.position + len(self._buffer) // 2
             self._sound(min(due, end))
             if due >= end:
                 self.underruns += not self._whole
                 self._playing_since = None
-        enough = len(self._buffer) // 2 >= PREBUFFER_SECONDS * self._hertz
+        enough = len(self._buffer) // 2 >= PREBUFFER_SECONDS * self.hertz
         if self._playing_since is None and self._buffer and (enough or self._whole):
             self._playing_since, self._base = now, self.position
             self.heard.append(Heard(self.turn, now, bytearray()))

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
+from driver import CHUNK, HERTZ, Driver
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from stagewire.common.v1 import error_pb2, turn_pb2
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.policy import Policy
-
-sys.path.insert(0, str(Path(__file__).parent))
-from driver import CHUNK, HERTZ, Driver
 
 TEXT = "alpha beta gamma delta epsilon zeta eta theta. "
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from scripted import ScriptedStages, until
 from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2, turn_pb2
@@ -21,9 +20,6 @@ from stagewire_orchestrator.http import MAX_BODY_BYTES, build_app
 from stagewire_orchestrator.sessions import Sessions
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
-
-sys.path.insert(0, str(Path(__file__).parent))
-from scripted import ScriptedStages, until
 
 PROFILES = {
     "echo": avatars.Avatar(name="Echo", persona="You repeat.", greeting="Hello there."),
