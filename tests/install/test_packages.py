@@ -72,10 +72,10 @@ class Dockerfile:
         return [str(python), "-m", "pip", *(self._here(word) for word in self.install[1:])]
 
     def _here(self, word: str) -> str:
-        path = os.path.normpath(word)
+        path, bracket, extras = word.partition("[")
         for target, source in self.copied.items():
-            if path == os.path.normpath(target):
-                return str(ROOT / source)
+            if os.path.normpath(path) == os.path.normpath(target):
+                return f"{ROOT / source}{bracket}{extras}"
         return word
 
 
@@ -85,7 +85,7 @@ def test_every_path_in_a_dockerfile_exists(stage: str) -> None:
     for source in dockerfile.copied.values():
         assert (ROOT / source).exists(), source
     here = dockerfile.install_here(Path("python"))
-    packages = [Path(word) for word in here if word.startswith("/")]
+    packages = [Path(word.partition("[")[0]) for word in here if word.startswith("/")]
     assert {str(path.relative_to(ROOT)) for path in packages} == {
         "protos",
         "services/stagekit",
