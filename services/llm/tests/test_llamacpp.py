@@ -24,8 +24,15 @@ from stagewire_llm.settings import LlmSettings
 pytestmark = pytest.mark.models
 
 SYSTEM = llm_pb2.Message(role=llm_pb2.ROLE_SYSTEM, text="You are Ava. Answer in one sentence.")
-# About 330 tokens: more than half a second of prefill even for the small model.
-LONG = "Please remember these numbers: " + " ".join(str(n) for n in range(1000, 1060))
+
+
+def numbers(count: int) -> str:
+    """A text of about five tokens per number."""
+    return "Please remember these: " + " ".join(str(n) for n in range(1000, 1000 + count))
+
+
+# Takes a second to evaluate where this was written, a tenth of that on a fast machine.
+LONG = numbers(60)
 Loaded = tuple[Engine, LlamaCppSettings, bool]
 
 
@@ -114,12 +121,13 @@ async def test_limits_stops_and_seeds(small: LlamaCpp) -> None:
 
 
 async def test_warm_is_found_in_the_cache(small: LlamaCpp) -> None:
-    cold = finish_of(await events_of(small, asking(LONG, "cold", max_output_tokens=1)))
-    half = user(LONG[: len(LONG) // 2])
+    text = numbers(24)
+    cold = finish_of(await events_of(small, asking(text, "cold", max_output_tokens=1)))
+    half = user(text[: len(text) // 2])
     warmed = await small.warm("w", [SYSTEM, half], [], last_message_open=True)
     assert warmed is not None
-    assert warmed.evaluated > 100
-    warm = finish_of(await events_of(small, asking(LONG, "w", max_output_tokens=1)))
+    assert warmed.evaluated > 30
+    warm = finish_of(await events_of(small, asking(text, "w", max_output_tokens=1)))
     assert warm.usage.input_tokens == cold.usage.input_tokens
     # The prompt's last token or two may be cut otherwise when the text goes on.
     assert warm.usage.cached_input_tokens >= warmed.evaluated + warmed.cached - 3
@@ -143,9 +151,9 @@ async def test_sessions_in_parallel_do_not_mix(small: LlamaCpp) -> None:
 
 async def test_more_sessions_than_slots_keep_their_prompts(small: LlamaCpp) -> None:
     for number in range(4):
-        request = asking(f"{number} {LONG}", f"s{number}", max_output_tokens=1)
+        request = asking(f"{number} {numbers(24)}", f"s{number}", max_output_tokens=1)
         await events_of(small, request)
-    request = asking(f"0 {LONG}", "s0", max_output_tokens=1)
+    request = asking(f"0 {numbers(24)}", "s0", max_output_tokens=1)
     usage = finish_of(await events_of(small, request)).usage
     assert usage.cached_input_tokens > usage.input_tokens // 2
 
@@ -155,7 +163,7 @@ async def test_cancel_in_prefill_releases_at_once_and_stops_the_model(small: Lla
     events = small.generate(long)
     assert isinstance(await anext(events), Started)
     waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(0.05)
     began = time.monotonic()
     waiting.cancel()
     await asyncio.wait([waiting])
@@ -184,7 +192,7 @@ async def test_an_answer_cancels_warms_and_refuses_new_ones(small: LlamaCpp) -> 
         prompt = [SYSTEM, user(question)]
         own = group.create_task(small.warm("s", prompt, [], False))
         other = group.create_task(small.warm("t", prompt, [], False))
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.05)
         answer = group.create_task(events_of(small, asking(question)))
         await asyncio.sleep(0)
         assert await small.warm("u", [SYSTEM, user("Hello")], [], False) is None
@@ -199,7 +207,7 @@ async def test_a_newer_warm_replaces_the_sessions_earlier_one(small: LlamaCpp) -
     async with asyncio.TaskGroup() as group:
         text = f"{time.time()} {LONG}"
         first = group.create_task(small.warm("s", [SYSTEM, user(text)], [], True))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         second = group.create_task(small.warm("s", [SYSTEM, user(text[:90])], [], True))
     assert first.result() is None
     assert second.result() is not None

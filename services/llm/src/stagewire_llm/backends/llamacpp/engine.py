@@ -66,7 +66,7 @@ class Completion:
                 return
 
     def cancel(self) -> None:
-        """Stops it within one token or stretch of prompt; whoever reads is released at once."""
+        """Stops it within a token or two stretches of prompt; releases who reads at once."""
         self._cancelled = True
         self._texts.clear()
         self._changed.set()
@@ -179,6 +179,8 @@ def _load(weights: Weights, settings: LlamaCppSettings) -> Any:
     params.cpuparams.n_threads = settings.threads
     params.cpuparams_batch.n_threads = settings.batch_threads
     params.cache_ram_mib = settings.prompt_cache_mib
+    # Weights are repacked for the CPU, so the file need not stay mapped beside them.
+    params.load_mode = xllamacpp.llama_load_mode.LLAMA_LOAD_MODE_NONE
     # Its log would hold prompts.
     params.verbosity = -1
     # The server also listens on a port of loopback, which nobody needs: this closes it.
