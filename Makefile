@@ -51,11 +51,11 @@ clean: ## remove what was made, but not the models
 	rm -rf .venv out .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stagewire needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "stagewire needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
 	$(PYTHON) -m venv .venv
 
 .venv/installed: .venv/bin/python constraints.txt $(PACKAGES:%=%/pyproject.toml)
-	$(PIP) hatchling editables
+	$(PIP) hatchling editables setuptools
 	$(PIP) --no-build-isolation $(PACKAGES:%=-e ./%)
 	@touch $@
 

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import sys
 from importlib.resources import files
@@ -119,7 +120,7 @@ async def _demo(
             passed = await _self_check(ports, question)
             if check_only:
                 return 0 if passed else 1
-            _say(_NEXT.format(ports=ports))
+            _say(_NEXT.format(ports=ports, command=_command()))
             await running.wait()
     except asyncio.CancelledError:
         _say("stopped")
@@ -139,6 +140,12 @@ async def _self_check(ports: stack.Ports, question: Path | None) -> bool:
     return True
 
 
+def _command() -> str:
+    """How this command is called from here."""
+    beside = Path(sys.executable).with_name("stagewire")
+    return "stagewire" if shutil.which("stagewire") else os.path.relpath(beside)
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -150,5 +157,5 @@ serving; Ctrl-C stops everything
   clients    ws://127.0.0.1:{ports.egress_websocket}/v1/join
 in a second terminal:
   make talk WAV="question.wav" OUT=out
-  stagewire talk --text "Who are you?"\
+  {command} talk --text "Who are you?"\
 """
