@@ -9,7 +9,7 @@ from collections.abc import Callable
 import grpc
 import pytest
 from contract.probes import describe, idle
-from contract.stage import MAX_SESSIONS, Stage, hum
+from contract.stage import MAX_SESSIONS, Stage, hum, pcm_format
 from contract.wire import Call
 
 Begin = Callable[..., Call]
@@ -26,6 +26,17 @@ async def test_ready_comes_first_though_media_follow_open_at_once(
     voice = stage.audio(hum(640))
     await call.send(stage.open(), *stage.before_audio(), *([voice] if voice else []))
     assert (await call.receive()).WhichOneof("message") == "ready"
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+@pytest.mark.about("asr", "motion_bridge", "egress")
+async def test_every_sample_rate_in_range_is_taken(stage: Stage, begin: Begin, rate: int) -> None:
+    call = begin()
+    wanted = {field: pcm_format(rate) for field in stage.formats}
+    await call.send(stage.open(**wanted), *stage.before_audio(), stage.audio(hum(rate // 20)))
+    assert (await call.receive()).WhichOneof("message") == "ready"
+    await call.half_close()
+    await call.rest()
 
 
 async def test_nothing_comes_before_open(stage: Stage, begin: Begin) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 import pytest
@@ -48,6 +49,16 @@ async def test_interrupt_in_the_first_moments(stage: TurnStage, begin: Begin, pa
     assert ends(await call.until("turn_ended")) == [(1, INTERRUPTED)]
     await call.send(*voice(stage, 1, 2))  # late, and dropped
     assert await call.quiet(0.3) == []
+
+
+async def test_an_interrupt_does_not_wait_behind_media(stage: TurnStage, begin: Begin) -> None:
+    """Ten seconds of voice ahead of playback is what a caller may have sent."""
+    call = await opened(stage, begin)
+    await call.send(stage.turn_start(1), *voice(stage, 1, 200))
+    started = time.monotonic()
+    await call.send(stage.interrupt(1))
+    assert ends(await call.until("turn_ended")) == [(1, INTERRUPTED)]
+    assert time.monotonic() - started < 2.0, "generous, for a busy machine; 20 ms is meant"
 
 
 async def test_interrupt_before_any_media(stage: TurnStage, begin: Begin) -> None:
