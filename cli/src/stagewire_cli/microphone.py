@@ -14,6 +14,8 @@ FRAME_SECONDS = 0.02
 _FRAME = int(HERTZ * FRAME_SECONDS)
 _NOISE = 2 / 32768  # -84 dBFS: a quiet room, and not the digital silence that no room has
 _SPEECH_BELOW_PEAK_DECIBELS = 40.0
+_ONSET_BELOW_PEAK_DECIBELS = 25.0
+_ONSET_WINDOWS = 5
 _WINDOW = HERTZ // 100
 
 
@@ -67,20 +69,27 @@ class Microphone:
 
 
 def first_speech(samples: Samples) -> int:
-    """The start of the first 10 ms whose power is above -40 dB of the loudest 10 ms', in samples."""
-    loud = _loud_windows(samples)
-    return int(loud[0]) * _WINDOW if len(loud) else 0
+    """The start of the first 50 ms of which every 10 ms is above -25 dB of the loudest, in samples.
+
+    Higher and longer than for the end, because a recording's room noise comes first.
+    """
+    above = _decibels(samples) > -_ONSET_BELOW_PEAK_DECIBELS
+    if len(above) < _ONSET_WINDOWS:
+        return 0
+    runs = np.convolve(above, np.ones(_ONSET_WINDOWS), "valid") == _ONSET_WINDOWS
+    return int(np.argmax(runs)) * _WINDOW if runs.any() else 0
 
 
 def last_speech(samples: Samples) -> int:
-    """The end of the last 10 ms whose power is above -40 dB of the loudest 10 ms', in samples."""
-    loud = _loud_windows(samples)
+    """The end of the last 10 ms above -40 dB of the loudest 10 ms' power, in samples."""
+    loud = np.flatnonzero(_decibels(samples) > -_SPEECH_BELOW_PEAK_DECIBELS)
     return (int(loud[-1]) + 1) * _WINDOW if len(loud) else len(samples)
 
 
-def _loud_windows(samples: Samples) -> npt.NDArray[np.intp]:
+def _decibels(samples: Samples) -> npt.NDArray[np.float64]:
+    """The power of each 10 ms relative to the loudest's, in decibels."""
     windows = samples[: len(samples) // _WINDOW * _WINDOW].reshape(-1, _WINDOW)
-    if not len(windows):
-        return np.zeros(0, np.intp)
     power = np.square(windows, dtype=np.float64).mean(axis=1)
-    return np.flatnonzero(power > power.max() * 10 ** (-_SPEECH_BELOW_PEAK_DECIBELS / 10))
+    floor = np.finfo(np.float64).tiny
+    relative: npt.NDArray[np.float64] = (power + floor) / (power.max(initial=0.0) + floor)
+    return 10 * np.log10(relative)

@@ -52,9 +52,9 @@ def test_a_fading_voice_stays_in_its_utterance(segmenter):
     assert hear(segmenter, (SILENCE, 3)) == [Closed(1, 11 * FRAME)]
 
 
-def test_while_the_avatar_speaks_speech_must_be_clearer_and_longer(segmenter):
+def test_while_the_avatar_speaks_speech_must_be_clearer(segmenter):
     segmenter.avatar_speaking = True
-    assert hear(segmenter, (0.7, 20), (SILENCE, 1), (SPEECH, 2)) == []
+    assert hear(segmenter, (0.6, 20), (SILENCE, 1), (SPEECH, 1)) == []
     assert hear(segmenter, (SPEECH, 1)) == [Opened(1, 21 * FRAME)]
 
 

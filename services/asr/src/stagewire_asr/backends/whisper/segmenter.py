@@ -31,7 +31,6 @@ class Tuning:
         strict_speech: The same while the avatar speaks.
         release: An open utterance goes on from here on.
         start: Speech frames that open an utterance.
-        strict_start: The same while the avatar speaks.
         stop: Silent frames that close one.
         partial: Frames between two partial texts.
         turn_check: Silent frames before the first turn check.
@@ -42,10 +41,9 @@ class Tuning:
     """
 
     speech: float = 0.5
-    strict_speech: float = 0.8
+    strict_speech: float = 0.7
     release: float = 0.35
     start: int = 2
-    strict_start: int = 3
     stop: int = 3
     partial: int = 14
     turn_check: int = 10
@@ -163,7 +161,7 @@ class Segmenter:
         tuning, strict = self._tuning, self.avatar_speaking
         is_speech = probability >= (tuning.strict_speech if strict else tuning.speech)
         self._run = self._run + 1 if is_speech else 0
-        return self._run >= (tuning.strict_start if strict else tuning.start)
+        return self._run >= tuning.start
 
     def _open(self, frame: int) -> Opened:
         self.utterance += 1

@@ -21,7 +21,7 @@ class WhisperSettings(BaseSettings):
     partial_ms: int = Field(450, ge=100, description="Speech between two partial texts.")
     speech_threshold: float = Field(0.5, gt=0, lt=1, description="Probability that is speech.")
     strict_threshold: float = Field(
-        0.8, gt=0, lt=1, description="The same while the avatar speaks, when echo may be heard."
+        0.7, gt=0, lt=1, description="The same while the avatar speaks, when echo may be heard."
     )
     turn_check_ms: int = Field(300, ge=100, description="Silence before the first turn check.")
     turn_recheck_ms: int = Field(200, ge=100, description="Silence between two turn checks.")
