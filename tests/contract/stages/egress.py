@@ -83,6 +83,11 @@ class Egress(TurnStage):
             Refusal("publisher_unspecified", [into_room(0)], "INVALID_FIELD"),
             Refusal("publisher_unknown", [into_room(77)], "INVALID_FIELD"),
             Refusal("motion_without_turn", [self.open(), self.motion(1, 0, 640)], "INVALID_FIELD"),
+            Refusal(
+                "motion_without_codec",
+                [self.open(motion_codec=""), self.turn_start(1), self.motion(1, 0, 640)],
+                "INVALID_FIELD",
+            ),
             Refusal("words_without_turn", [self.open(), self.words(1)], "INVALID_FIELD"),
             *self.turn_refusals(),
         ]
