@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from stagewire_cli.microphone import HERTZ, Microphone, last_speech
+from stagewire_cli.microphone import HERTZ, Microphone, first_speech, last_speech
 
 
 def test_it_never_stops_and_is_never_quite_silent() -> None:
@@ -27,11 +27,14 @@ def test_recordings_are_said_whole_and_one_after_another() -> None:
     assert np.abs(heard[1_500:]).max() <= 3
 
 
-def test_the_last_speech_is_the_last_that_is_loud_enough() -> None:
+def test_speech_is_what_is_loud_and_long_enough() -> None:
     speech = np.zeros(HERTZ, np.float32)
+    speech[800:960] = 0.5  # a click
     speech[1_600:8_000] = 0.5
-    speech[9_600:9_760] = 0.5 * 10 ** (-38 / 20)  # quiet, and still speech
-    speech[12_800:12_960] = 0.5 * 10 ** (-42 / 20)
-    assert last_speech(speech) == 9_760
+    speech[9_600:10_400] = 0.5 * 10 ** (-23 / 20)  # quiet, and still speech
+    speech[12_800:] = 0.5 * 10 ** (-30 / 20)  # the room
+    assert first_speech(speech) == 1_600
+    assert last_speech(speech) == 10_400
     assert last_speech(np.zeros(HERTZ, np.float32)) == HERTZ
     assert last_speech(np.zeros(5, np.float32)) == 5
+    assert first_speech(np.zeros(5, np.float32)) == 0

@@ -13,9 +13,8 @@ HERTZ = 16_000
 FRAME_SECONDS = 0.02
 _FRAME = int(HERTZ * FRAME_SECONDS)
 _NOISE = 2 / 32768  # -84 dBFS: a quiet room, and not the digital silence that no room has
-_SPEECH_BELOW_PEAK_DECIBELS = 40.0
-_ONSET_BELOW_PEAK_DECIBELS = 25.0
-_ONSET_WINDOWS = 5
+_SPEECH_BELOW_PEAK_DECIBELS = 25.0
+_RUN = 5
 _WINDOW = HERTZ // 100
 
 
@@ -25,7 +24,7 @@ class Utterance:
 
     Attributes:
         first_sample: Where it begins in the microphone's stream.
-        last_speech: Where its last speech ends: its last 10 ms above -40 dB of its loudest.
+        last_speech: Where its last speech ends: see `last_speech`.
         end_sample: Where the recording ends.
     """
 
@@ -69,21 +68,26 @@ class Microphone:
 
 
 def first_speech(samples: Samples) -> int:
-    """The start of the first 50 ms of which every 10 ms is above -25 dB of the loudest, in samples.
-
-    Higher and longer than for the end, because a recording's room noise comes first.
-    """
-    above = _decibels(samples) > -_ONSET_BELOW_PEAK_DECIBELS
-    if len(above) < _ONSET_WINDOWS:
-        return 0
-    runs = np.convolve(above, np.ones(_ONSET_WINDOWS), "valid") == _ONSET_WINDOWS
-    return int(np.argmax(runs)) * _WINDOW if runs.any() else 0
+    """Where the first speech of a recording begins, in samples; 0 when there is none."""
+    spoken = _speech(samples)
+    return int(spoken[0]) * _WINDOW if len(spoken) else 0
 
 
 def last_speech(samples: Samples) -> int:
-    """The end of the last 10 ms above -40 dB of the loudest 10 ms' power, in samples."""
-    loud = np.flatnonzero(_decibels(samples) > -_SPEECH_BELOW_PEAK_DECIBELS)
-    return (int(loud[-1]) + 1) * _WINDOW if len(loud) else len(samples)
+    """Where the last speech of a recording ends, in samples; its end when there is none."""
+    spoken = _speech(samples)
+    return (int(spoken[-1]) + _RUN) * _WINDOW if len(spoken) else len(samples)
+
+
+def _speech(samples: Samples) -> npt.NDArray[np.intp]:
+    """Which windows begin a run of 50 ms above -25 dB of the loudest.
+
+    Recordings of people have a noise of -30 to -40 dB around what is said, and clicks.
+    """
+    above = _decibels(samples) > -_SPEECH_BELOW_PEAK_DECIBELS
+    if len(above) < _RUN:
+        return np.zeros(0, np.intp)
+    return np.flatnonzero(np.convolve(above, np.ones(_RUN), "valid") == _RUN)
 
 
 def _decibels(samples: Samples) -> npt.NDArray[np.float64]:
