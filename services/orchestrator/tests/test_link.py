@@ -66,7 +66,9 @@ class Heard:
         pass
 
 
-def link_to(channel: Any, heard: Heard, keep: int = 8) -> Link[asr_pb2.TranscribeRequest]:
+def link_to(
+    channel: Any, heard: Heard, keep: int = 8, vital: bool = True
+) -> Link[asr_pb2.TranscribeRequest]:
     return Link(
         "asr",
         asr_pb2_grpc.AsrServiceStub(channel).Transcribe,
@@ -76,6 +78,7 @@ def link_to(channel: Any, heard: Heard, keep: int = 8) -> Link[asr_pb2.Transcrib
         on_lost=heard.on_lost,
         on_back=heard.on_back,
         keep=keep,
+        vital=vital,
     )
 
 
@@ -156,6 +159,27 @@ async def test_a_stage_that_goes_away_is_left_when_it_suits() -> None:
         assert asr.opened == 2
         assert [error.reason for error in heard.lost] == [error_pb2.ERROR_REASON_DRAINING]
         running.cancel()
+
+
+@pytest.mark.parametrize("vital", [True, False])
+async def test_a_stage_that_refuses_for_good_is_not_asked_for_ever(vital: bool) -> None:
+    asr, heard = ScriptedAsr(), Heard()
+    async with serve(asr) as port, connect(f"127.0.0.1:{port}") as channel:
+        asr.drain.set()
+        link = link_to(channel, heard, vital=vital)
+        running = asyncio.create_task(link.run())
+        await link.first_ready()
+        await link.send(audio(0))
+        await until(lambda: asr.audio == [0])
+        asr.refuse = StageError(error_pb2.ERROR_REASON_UNSUPPORTED_FORMAT, "not any more")
+        link.leave_if_told()
+        async with asyncio.timeout(10):
+            if vital:
+                with pytest.raises(StageError, match="asr: not any more"):
+                    await running
+            else:
+                await running
+        assert len(heard.lost) == 1
 
 
 async def test_finish_ends_the_stream() -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import re
 
-FIRST_CLAUSE_WORDS = 5
-"""Without punctuation the first clause ends after this many words: the shortest that still sounds
-like speech. Measured gain on two cores: about 0.8 s at the median (docs/latency.md)."""
-LATER_CLAUSE_WORDS = 5
+CLAUSE_WORDS = (5, 10, 20, 30)
+"""Without punctuation the first clause ends after 5 words, the shortest that still sounds like
+speech (docs/latency.md has what it gains), the second after 10, and so on: a clause must be ready
+before the one before it has been spoken, or the voice falters."""
+COMMA_WORDS = 5
 """A later clause ends at a comma only when it has at least this many words."""
-LONGEST_CLAUSE_WORDS = 30
-"""A clause without any punctuation ends here."""
 
 _ABBREVIATIONS = {
     *("mr", "mrs", "ms", "dr", "prof", "st", "jr", "sr", "inc", "ltd", "co"),
@@ -30,17 +29,12 @@ _BOUNDARY = re.compile(
 
 
 class ClauseSplitter:
-    """Takes text as it is generated, gives clauses; joined, they are the text.
+    """Takes text as it is generated, gives clauses; joined, they are the text."""
 
-    Args:
-        first_words: See FIRST_CLAUSE_WORDS.
-    """
-
-    def __init__(self, first_words: int = FIRST_CLAUSE_WORDS) -> None:
+    def __init__(self) -> None:
         """Begins a turn."""
-        self._first_words = first_words
         self._held = ""
-        self._first = True
+        self._given = 0
 
     def push(self, text: str) -> list[str]:
         """Takes more text; returns the clauses that are complete, in order."""
@@ -49,7 +43,7 @@ class ClauseSplitter:
         while (end := self._end_of_clause()) is not None:
             clauses.append(self._held[:end])
             self._held = self._held[end:]
-            self._first = False
+            self._given += 1
         return clauses
 
     def flush(self) -> str:
@@ -64,10 +58,10 @@ class ClauseSplitter:
             if match.group()[0] in ".!?…":
                 if not _abbreviated(clause):
                     return match.end()
-            elif self._first or words >= LATER_CLAUSE_WORDS:
+            elif not self._given or words >= COMMA_WORDS:
                 return match.end()
         # The last word may still grow, so it never counts.
-        limit = self._first_words if self._first else LONGEST_CLAUSE_WORDS
+        limit = CLAUSE_WORDS[min(self._given, len(CLAUSE_WORDS) - 1)]
         words_seen = list(re.finditer(r"\S+(?=\s)", self._held))
         return words_seen[limit - 1].end() if len(words_seen) >= limit else None
 

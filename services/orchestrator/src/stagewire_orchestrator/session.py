@@ -108,8 +108,8 @@ class Session:
         except* _SessionOverError:
             logger.info("ended: %s", self.end_reason)
         except* Exception as group:
-            self.end_reason = "the session failed"
             problem = _cause(group)
+            self.end_reason = problem.message
             if not connected.done():
                 connected.set_exception(problem)
         finally:

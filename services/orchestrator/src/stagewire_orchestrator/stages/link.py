@@ -22,6 +22,17 @@ Metadata = tuple[tuple[str, str], ...]
 READY_SECONDS = 10.0
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.1, 2.0
 _OUTBOX_LIMIT = 2048
+_FINAL = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNIMPLEMENTED,
+    }
+)
+"""A stage that refuses a new stream with one of these will refuse the next one, too."""
 
 
 class Link(Generic[Request]):
@@ -36,6 +47,7 @@ class Link(Generic[Request]):
         on_lost: Called when the stream broke, or was left for another instance (DRAINING).
         on_back: Called with ``ready`` when a new stream stands.
         keep: Media messages kept for the stage while it is away; the oldest go first.
+        vital: Whether the session cannot go on when the stage refuses it for good.
     """
 
     def __init__(
@@ -49,6 +61,7 @@ class Link(Generic[Request]):
         on_lost: Callable[[StageError], Any],
         on_back: Callable[[Any], Any],
         keep: int = 0,
+        vital: bool = True,
     ) -> None:
         """Nothing is connected yet."""
         self._name = name
@@ -58,6 +71,7 @@ class Link(Generic[Request]):
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_back = on_back
+        self._vital = vital
         self._kept: deque[Request] = deque(maxlen=keep)
         self._outbox: Outbox[Request] | None = None
         self._first_ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -102,7 +116,11 @@ class Link(Generic[Request]):
         return await asyncio.shield(self._first_ready)
 
     async def run(self) -> None:
-        """Keeps a stream open until cancelled; returns if the first fails, or after ``finish``."""
+        """Keeps a stream open until cancelled; returns if the first fails, or after ``finish``.
+
+        Raises:
+            StageError: When a vital stage refuses a further stream for good.
+        """
         backoff = _FIRST_BACKOFF
         while True:
             try:
@@ -112,6 +130,11 @@ class Link(Generic[Request]):
             if not self._first_ready.done():
                 self._first_ready.set_exception(problem)
             if self._finished or self._first_ready.exception() is not None:
+                return
+            if self._outbox is None and problem.code in _FINAL:
+                if self._vital:
+                    raise problem
+                logger.error("%s; given up for this session", problem.message)
                 return
             if self._outbox is not None:
                 self._outbox = None

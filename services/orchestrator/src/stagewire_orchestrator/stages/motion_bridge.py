@@ -38,6 +38,7 @@ class MotionBridge:
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
+            vital=False,
         )
 
     async def connect(self) -> pb.Ready:
