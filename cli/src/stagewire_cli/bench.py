@@ -17,6 +17,7 @@ from itertools import cycle, islice
 from pathlib import Path
 
 from stagewire_cli import api, wav
+from stagewire_cli import client as c
 from stagewire_cli.client import join
 from stagewire_cli.conversation import Conversation, Question
 from stagewire_cli.microphone import HERTZ, first_speech, last_speech
@@ -27,13 +28,11 @@ from stagewire_cli.transcript import Turn
 TURNS_PER_SESSION = 5
 STORY = "Tell me a long story about a fisherman and the sea."
 OTHER_SESSIONS = 4
-_ENDPOINTING = {"silence_detection", "end_of_turn"}
-_OURS = "orchestrator"
 
 
 @dataclass
 class Results:
-    """Everything measured; seconds."""
+    """Everything measured; seconds, and samples where a name says so."""
 
     turns: list[Turn] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -41,7 +40,41 @@ class Results:
     underruns: int = 0
     unanswered: int = 0
     silenced: list[float] = field(default_factory=list)
+    offsets: list[int] = field(default_factory=list)
+    uncovered: list[int] = field(default_factory=list)
     memory: list[tuple[str, int, int, float]] = field(default_factory=list)
+
+
+class _Observed(Conversation):
+    """A conversation that notes where voice and motion of each turn begin and end, in samples."""
+
+    def __init__(self, connection: c.Client) -> None:
+        super().__init__(connection, _quiet)
+        self.voice: dict[int, tuple[int, int]] = {}
+        self.motion: dict[int, tuple[int, int]] = {}
+
+    async def take(self, message: c.Message) -> None:
+        match message:
+            case c.Voice():
+                end = message.start_sample + len(message.pcm) // 2
+                self.voice[message.turn] = (self._start(self.voice, message), end)
+            case c.Motion():
+                end = message.end_sample
+                self.motion[message.turn] = (self._start(self.motion, message), end)
+        await super().take(message)
+
+    @staticmethod
+    def _start(seen: dict[int, tuple[int, int]], message: c.Voice | c.Motion) -> int:
+        return seen.get(message.turn, (message.start_sample, 0))[0]
+
+    def offsets(self) -> list[int]:
+        """Samples from each turn's first voice to its first motion."""
+        return [self.motion[turn][0] - self.voice[turn][0] for turn in self.motion]
+
+    def uncovered(self) -> list[int]:
+        """Samples of each completed turn's voice that no motion covers."""
+        completed = [t.number for t in self.transcript.turns.values() if t.reason == "COMPLETED"]
+        return [max(0, self.voice[n][1] - self.motion.get(n, (0, 0))[1]) for n in completed]
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -105,6 +138,8 @@ async def _turns(url: str, asked: Sequence[tuple[Question, str]], results: Resul
     answers = [t for t in conversation.transcript.turns.values() if t.asked_at is not None]
     results.unanswered += conversation.unanswered
     results.underruns += conversation.speaker.underruns
+    results.offsets += conversation.offsets()
+    results.uncovered += conversation.uncovered()
     if conversation.unanswered:
         return  # which words belong to which turn is not certain then
     results.said += [text for _, text in asked]
@@ -141,7 +176,7 @@ async def _memory(url: str, supervisor: Supervisor, idle: dict[str, int], result
             client = await open_sessions.enter_async_context(
                 join(session.join_url, session.client_token, HERTZ)
             )
-            await Conversation(client, _quiet).run([Question("text", text="Say hello.")], None)
+            await _Observed(client).run([Question("text", text="Say hello.")], None)
         for stage in STAGES:
             grown = (_rss(supervisor.pid(stage)) - before[stage]) / OTHER_SESSIONS
             results.memory.append((stage, idle[stage], before[stage], grown))
@@ -149,12 +184,12 @@ async def _memory(url: str, supervisor: Supervisor, idle: dict[str, int], result
 
 async def _converse(
     url: str, questions: list[Question], interrupt_after: float | None
-) -> Conversation:
+) -> _Observed:
     async with (
         api.session(url) as session,
         join(session.join_url, session.client_token, HERTZ) as client,
     ):
-        conversation = Conversation(client, _quiet)
+        conversation = _Observed(client)
         await conversation.run(questions, interrupt_after)
         return conversation
 

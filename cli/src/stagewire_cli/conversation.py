@@ -205,11 +205,12 @@ class Conversation:
 
     async def _listen(self) -> None:
         async for message in self._connection:
-            await self._take(message)
+            await self.take(message)
         code, reason = self._connection.close_code, self._connection.close_reason
         raise ConnectionLostError(f"the server closed the connection: {code} {reason}".strip())
 
-    async def _take(self, message: c.Message) -> None:
+    async def take(self, message: c.Message) -> None:
+        """Acts on one message of the server."""
         now = self._clock()
         match message:
             case c.TurnStart():

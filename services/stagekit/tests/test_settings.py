@@ -62,3 +62,22 @@ def test_help_lists_every_variable_with_default_and_meaning() -> None:
     assert "STAGEWIRE_TTS_PORT=50053\n      gRPC port." in told
     assert "STAGEWIRE_TTS_VOICE=\n      Who speaks." in told
     assert all(f"STAGEWIRE_TTS_{name.upper()}" in told for name in TtsSettings.model_fields)
+
+
+class VendorSettings(StageSettings):
+    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_TTS_VENDOR_", extra="ignore")
+
+    api_key: str = Field(min_length=8, description="A secret.")
+    region: str = Field(description="Required.")
+
+
+def test_a_wrong_secret_is_not_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STAGEWIRE_TTS_VENDOR_API_KEY", "s3cr3t")
+    with pytest.raises(SystemExit):
+        load(VendorSettings)
+    told = capsys.readouterr().err
+    assert "STAGEWIRE_TTS_VENDOR_API_KEY: " in told
+    assert "STAGEWIRE_TTS_VENDOR_REGION: " in told
+    assert "s3cr3t" not in told

@@ -11,8 +11,8 @@ import re
 
 CLAUSE_WORDS = (5, 10, 20, 30)
 """Without punctuation the first clause ends after 5 words, the shortest that still sounds like
-speech (docs/latency.md has what it gains), the second after 10, and so on: a clause must be ready
-before the one before it has been spoken, or the voice falters."""
+speech, the second after 10, and so on: a clause must be ready before the one before it has been
+spoken, or the voice falters."""
 COMMA_WORDS = 5
 """A later clause ends at a comma only when it has at least this many words."""
 

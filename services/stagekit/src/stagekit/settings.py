@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -37,9 +39,16 @@ def load(settings: type[Settings]) -> Settings:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
             variable = prefix + "_".join(str(part) for part in problem["loc"]).upper()
-            print(f"{variable}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+            print(f"{variable}: {problem['msg']}{_got(variable, problem)}", file=sys.stderr)
         print("`python -m PACKAGE --help` lists the variables.", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _got(variable: str, problem: ErrorDetails) -> str:
+    """The value as it was given; never one that may be a secret, nor other variables' values."""
+    if problem["type"] == "missing" or re.search("KEY|TOKEN|SECRET|PASSWORD", variable):
+        return ""
+    return f" (got {problem['input']!r})"
 
 
 def describe(settings: type[BaseSettings]) -> str:
