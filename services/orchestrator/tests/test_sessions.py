@@ -160,6 +160,11 @@ async def test_malformed_bodies_are_refused() -> None:
         assert (await post("/v1/sessions", content=b"{")).status_code == 422
         assert (await post("/v1/sessions", json={"avatar": "mute"})).status_code == 422
         assert (await post("/v1/sessions", content=b" " * (MAX_BODY_BYTES + 1))).status_code == 413
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield b"{}"
+
+        assert (await post("/v1/sessions", content=endless())).status_code == 413
         assert (await orch.http.get("/v1/sessions/nothing")).status_code == 404
 
 

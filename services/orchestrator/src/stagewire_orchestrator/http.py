@@ -59,9 +59,10 @@ def build_app(sessions: Sessions) -> FastAPI:
 
     @app.middleware("http")
     async def limit_body(request: Request, call_next: Callable[[Request], Awaitable[Any]]) -> Any:
-        length = request.headers.get("content-length", "0")
+        # Without a length the body would have to be read to be measured.
+        length = request.headers.get("content-length", "" if request.method == "POST" else "0")
         if not length.isdigit() or int(length) > MAX_BODY_BYTES:
-            message = f"the body may have {MAX_BODY_BYTES} bytes"
+            message = f"the body needs a content-length of at most {MAX_BODY_BYTES} bytes"
             body = {"code": "INVALID_ARGUMENT", "reason": "MESSAGE_TOO_LARGE", "message": message}
             return JSONResponse({"error": body}, 413)
         return await call_next(request)

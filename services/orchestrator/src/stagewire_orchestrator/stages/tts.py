@@ -123,9 +123,10 @@ async def synthesize(
                 case "ready":
                     _check_format(response.ready.format, voice)
                 case "words":
+                    spoke = True
                     await context.post(e.TtsWords(turn, response.words.words))
                 case "phonemes":
-                    spoken = response.phonemes
+                    spoke, spoken = True, response.phonemes
                     await context.post(e.TtsPhonemes(turn, spoken.alphabet, spoken.phonemes))
                 case "audio":
                     spoke = True
