@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 
 import grpc
 from stagekit.admission import Admission
@@ -26,25 +27,25 @@ async def build(settings: OrchestratorSettings) -> Stage:
     """Makes the stage; starts the HTTP side, which ``Stage.close`` stops."""
     profiles = avatars.load(settings.avatars)
     admission = Admission(settings.max_sessions)
-    stages = Channels(settings)
-    sessions = Sessions(settings, profiles, stages, admission)
-    http = HttpServer(build_app(sessions), settings.http_host, settings.http_port)
-    # A bare task, because it serves beside gRPC for as long as the process does.
-    serving = asyncio.create_task(http.serve())
-    while not http.started and not serving.done():  # noqa: ASYNC110  # uvicorn has no event for it
-        await asyncio.sleep(0.01)
-    if serving.done():
+    channels = Channels(settings)
+    sessions = Sessions(settings, profiles, channels, admission)
+    try:
+        listener = socket.create_server((settings.http_host, settings.http_port))
+    except OSError as error:
         raise SystemExit(
             f"STAGEWIRE_ORCHESTRATOR_HTTP_PORT={settings.http_port}: cannot listen on "
-            f"{settings.http_host}:{settings.http_port}; is it in use?"
-        )
-    logger.info("session API on http://%s:%d", settings.http_host, settings.http_port)
+            f"{settings.http_host}: {error.strerror}"
+        ) from error
+    http = HttpServer(build_app(sessions))
+    # A bare task, because it serves beside gRPC for as long as the process does.
+    serving = asyncio.create_task(http.serve([listener]))
+    logger.info("session API on http://%s:%d", *listener.getsockname()[:2])
 
     async def close() -> None:
         await sessions.close()
         http.should_exit = True
         await serving
-        await stages.close()
+        await channels.close()
 
     service = orchestrator_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 

@@ -108,11 +108,9 @@ def _json(message: Message) -> dict[str, Any]:
 class HttpServer(uvicorn.Server):
     """Serves ``app`` in the running loop; signals stay with the service."""
 
-    def __init__(self, app: FastAPI, host: str, port: int) -> None:
-        """Binds when ``serve`` runs."""
-        super().__init__(
-            uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off")
-        )
+    def __init__(self, app: FastAPI) -> None:
+        """Give ``serve`` the listening socket."""
+        super().__init__(uvicorn.Config(app, log_level="warning", lifespan="off"))
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
