@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -15,5 +16,7 @@ from support.stack import Stack
 async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     ports = Ports.free()
     logs = tmp_path_factory.mktemp("logs")
-    async with Supervisor(services(ports), logs) as supervisor:
+    avatars = Path(__file__).with_name("avatars.yaml")
+    extra = {"orchestrator": {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}}
+    async with Supervisor(services(ports, extra=extra), logs) as supervisor:
         yield Stack(supervisor, ports)
