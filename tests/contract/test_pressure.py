@@ -32,6 +32,11 @@ async def pour(call: Call, stage: Stage) -> None:
 
 @pytest.mark.parametrize("reads", [False, True], ids=["never_reads", "floods"])
 async def test_bounded(stage: Stage, target: Target, begin: Begin, reads: bool) -> None:
+    # Once before it is measured: a model takes its working memory with its first long input.
+    warm = begin()
+    await stage.occupy(warm)
+    await pour(warm, stage)
+    warm.cancel()
     await stage.short_session(begin())
     before = resident(target)
     call = begin()

@@ -19,7 +19,7 @@ class Asr(Stage):
     request = asr_pb2.TranscribeRequest
     response = asr_pb2.TranscribeResponse
     formats: ClassVar[Sequence[str]] = ("format",)
-    growth_megabytes = 150.0  # a model takes its working memory when it first hears a sound
+    growth_megabytes = 150.0  # what it hears decides how much the decoder works with
 
     def open(self, **changes: Any) -> Any:
         fields = {

@@ -19,7 +19,6 @@ class Tts(Stage):
     request = tts_pb2.SynthesizeRequest
     response = tts_pb2.SynthesizeResponse
     session_long = False
-    growth_megabytes = 150.0  # a model takes its working memory when it first has much to say
 
     def open(self, **changes: Any) -> Any:
         fields = {
