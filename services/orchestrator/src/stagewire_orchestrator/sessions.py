@@ -157,11 +157,8 @@ class Sessions:
         expires = Timestamp()
         expires.FromSeconds(record.create_time.seconds + int(self._settings.max_session_seconds))
         connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        slot = self._admission.slot()
-        slot.__enter__()
         # A bare task: the session outlives the call that creates it; `close` ends it.
         task = asyncio.create_task(self._run(session, connected))
-        task.add_done_callback(lambda _: slot.__exit__(None, None, None))
         entry = _Entry(session, record, expires, task)
         self._entries[session.session_id] = entry
         task.add_done_callback(lambda _: self._ended(entry))
@@ -176,10 +173,13 @@ class Sessions:
 
     async def _run(self, session: Session, connected: asyncio.Future[None]) -> None:
         try:
-            async with asyncio.timeout(self._settings.max_session_seconds):
-                await session.run(connected)
+            with self._admission.slot():
+                async with asyncio.timeout(self._settings.max_session_seconds):
+                    await session.run(connected)
         except TimeoutError:
             session.end_reason = "the session reached its longest time"
+        except StageError as refusal:  # full, or draining: `run` raises nothing of the kind
+            connected.set_exception(refusal)
 
     def _ended(self, entry: _Entry) -> None:
         entry.ended_at = asyncio.get_running_loop().time()
