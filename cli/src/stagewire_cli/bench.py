@@ -224,6 +224,11 @@ def report(results: Results) -> str:
     if results.silenced:
         lines.append(f"barge-in to silence at the client, n={len(results.silenced)}:")
         lines.append(_row("first sound of speech to silence", results.silenced))
+    if results.offsets:
+        lines.append(
+            f"first motion after its voice: at most {max(map(abs, results.offsets))} samples; "
+            f"voice without motion: at most {max(results.uncovered, default=0)} samples"
+        )
     lines.append(
         f"loudspeaker ran dry: {results.underruns} times; unanswered: {results.unanswered}"
     )
@@ -291,5 +296,7 @@ def _figures(results: Results) -> dict[str, object]:
         "median_seconds": statistics.median(results.answered) if results.answered else None,
         "silenced_seconds": results.silenced,
         "underruns": results.underruns,
+        "motion_offset_samples": results.offsets,
+        "voice_without_motion_samples": results.uncovered,
         "memory_kib": results.memory,
     }
