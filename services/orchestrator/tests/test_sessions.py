@@ -46,11 +46,11 @@ class Orchestrator:
 
 
 @asynccontextmanager
-async def orchestrator(max_sessions: int = 4) -> AsyncIterator[Orchestrator]:
+async def orchestrator(max_sessions: int = 4, **more: Any) -> AsyncIterator[Orchestrator]:
     stages = ScriptedStages()
     async with stages.serving() as target:
         names = ("asr", "llm", "tts", "motion_bridge", "egress")
-        settings = OrchestratorSettings(**{f"{name}_target": target for name in names})
+        settings = OrchestratorSettings(**{f"{name}_target": target for name in names}, **more)
         admission, channels = Admission(max_sessions), Channels(settings)
         sessions = Sessions(settings, PROFILES, channels, admission)
         transport = httpx.ASGITransport(build_app(sessions))
@@ -221,3 +221,11 @@ async def test_text_that_is_nothing_or_too_much_is_refused() -> None:
         await orch.sessions.end(session_id)
         with pytest.raises(StageError, match="has ended"):
             await orch.sessions.send_text(session_id, "late")
+
+
+async def test_the_longest_time_ends_a_session_and_says_so() -> None:
+    async with orchestrator(max_session_seconds=0.3) as orch:
+        session_id = (await orch.create())["session"]["session_id"]
+        *_, last = await first_events(orch, session_id, "session_ended")
+        assert last.session_ended.reason == "the session reached its longest time"
+        await until(lambda: orch.admission.active == 0)

@@ -174,12 +174,16 @@ class Sessions:
     async def _run(self, session: Session, connected: asyncio.Future[None]) -> None:
         try:
             with self._admission.slot():
-                async with asyncio.timeout(self._settings.max_session_seconds):
+                async with asyncio.TaskGroup() as tasks:
+                    limit = tasks.create_task(self._end_in_time(session))
                     await session.run(connected)
-        except TimeoutError:
-            session.end_reason = "the session reached its longest time"
+                    limit.cancel()
         except StageError as refusal:  # full, or draining: `run` raises nothing of the kind
             connected.set_exception(refusal)
+
+    async def _end_in_time(self, session: Session) -> None:
+        await asyncio.sleep(self._settings.max_session_seconds)
+        await session.end("the session reached its longest time")
 
     def _ended(self, entry: _Entry) -> None:
         entry.ended_at = asyncio.get_running_loop().time()
