@@ -103,6 +103,23 @@ def test_end_of_turn_before_the_words_waits_for_the_words() -> None:
     assert len(d.all(c.StartLlm)) == 1
 
 
+def test_words_that_asr_settles_late_are_not_lost() -> None:
+    d = Driver()
+    d.feed(e.SpeechStarted(1), e.SpeechStopped(1, d.now))
+    d.feed(e.Final(1, 1, "Hello there."), after=Policy.silence_timeout + 1)
+    assert d.all(c.StartLlm)[-1].messages[-1].text == "Hello there."
+    assert d.all(c.CommitUtterance) == [c.CommitUtterance(1)]
+
+
+def test_words_that_asr_never_settles_are_taken_as_they_are() -> None:
+    d = Driver()
+    d.feed(e.SpeechStarted(1), e.Partial(1, 1, "hello the", 5), e.SpeechStopped(1, d.now))
+    d.pass_time(Policy.silence_timeout)
+    assert not d.all(c.StartLlm)
+    d.pass_time(Policy.words_timeout)
+    assert d.all(c.StartLlm)[-1].messages[-1].text == "hello the"
+
+
 def test_barge_in_stops_everything_at_once() -> None:
     d = Driver()
     turn = d.ask("Tell me a story.")

@@ -5,7 +5,7 @@ egress. Every number that comes from outside is compared with these two, and wha
 neither is dropped. Every turn ends once, in ``_end``.
 
 What the table in ``turn`` cannot say: the first sound waits a little for its motion, and a turn is
-over at motion_bridge and at egress at different times. ``_deliver`` holds these rules.
+over at motion_bridge and at egress at different times. ``deliver`` holds these rules.
 """
 
 from __future__ import annotations

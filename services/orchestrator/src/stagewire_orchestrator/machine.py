@@ -202,7 +202,10 @@ class Conversation:
         hearing = self._hearing
         if hearing.speaking or hearing.stopped_at is None:
             return None
-        return hearing.stopped_at + self._policy.silence_timeout
+        if hearing.settled:
+            return hearing.stopped_at + self._policy.silence_timeout
+        # Words are on their way from asr. Without any, there is nothing to take before they come.
+        return hearing.stopped_at + self._policy.words_timeout if hearing.text else None
 
     def _expire(self, now: float) -> None:
         if self._client_deadline is not None and now >= self._client_deadline:

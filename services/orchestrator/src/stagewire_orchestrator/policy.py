@@ -12,6 +12,7 @@ class Policy:
     Attributes:
         end_of_turn_probability: From here on asr's judgement ends the user's turn.
         silence_timeout: Silence that ends the user's turn whatever asr thinks of it.
+        words_timeout: Silence that ends it although asr has not settled the words.
         speculate: Prepare answers before the user's turn is over.
         motion_wait: How long the first sound waits for its motion, and the end for the last.
         answer_timeout: How long a committed turn may stay silent, or a sounding one without news.
@@ -24,6 +25,7 @@ class Policy:
 
     end_of_turn_probability: float = 0.5
     silence_timeout: float = 2.0
+    words_timeout: float = 6.0
     speculate: bool = True
     motion_wait: float = 0.25
     answer_timeout: float = 30.0
