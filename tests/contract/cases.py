@@ -55,7 +55,7 @@ def _audio(stage: Stage) -> list[Refusal]:
     opened = [stage.open(), *stage.before_audio()]
 
     def after(name: str, reason: str, *messages: object) -> Refusal:
-        return Refusal(f"audio_{name}", [*opened, *messages], reason)  # type: ignore[list-item]
+        return Refusal(f"audio_{name}", [*opened, *messages], reason)
 
     return [
         after("empty", "MALFORMED_AUDIO", stage.audio(b"")),

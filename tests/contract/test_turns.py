@@ -34,9 +34,9 @@ def voice(stage: TurnStage, turn: int, pieces: int) -> list[object]:
 
 def ends(messages: list[object]) -> list[tuple[int, int]]:
     return [
-        (message.turn_ended.turn, message.turn_ended.reason)  # type: ignore[attr-defined]
+        (message.turn_ended.turn, message.turn_ended.reason)
         for message in messages
-        if message.WhichOneof("message") == "turn_ended"  # type: ignore[attr-defined]
+        if message.WhichOneof("message") == "turn_ended"
     ]
 
 

@@ -16,7 +16,7 @@ WEATHER = llm_pb2.Tool(
 
 
 def message(role: llm_pb2.Role.ValueType, text: str, **fields: object) -> llm_pb2.Message:
-    return llm_pb2.Message(role=role, text=text, **fields)  # type: ignore[arg-type]
+    return llm_pb2.Message(role=role, text=text, **fields)
 
 
 def test_renders_the_template_of_qwen() -> None:

@@ -30,7 +30,7 @@ COMPLETED = turn_pb2.TURN_END_REASON_COMPLETED
 class Asr(asr_pb2_grpc.AsrServiceServicer):
     """Hears nothing."""
 
-    async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         await anext(requests)
         yield asr_pb2.TranscribeResponse(ready=asr_pb2.Ready(language="en-US"))
         async for _ in requests:
@@ -44,7 +44,7 @@ class Llm(llm_pb2_grpc.LlmServiceServicer):
         self.failures: list[StageError] = []
         self.prompts: list[list[str]] = []
 
-    async def Generate(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Generate(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         opening = (await anext(requests)).open
         self.prompts.append([message.text for message in opening.messages])
         if self.failures:
@@ -54,14 +54,14 @@ class Llm(llm_pb2_grpc.LlmServiceServicer):
             yield llm_pb2.GenerateResponse(delta=llm_pb2.Delta(text=f"{word} "))
         yield llm_pb2.GenerateResponse(done=llm_pb2.Done())
 
-    async def Warm(self, request: Any, context: Any) -> Any:  # noqa: N802
+    async def Warm(self, request: Any, context: Any) -> Any:
         return llm_pb2.WarmResponse(warmed=True)
 
 
 class Tts(tts_pb2_grpc.TtsServiceServicer):
     """100 ms of silence for each word."""
 
-    async def Synthesize(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Synthesize(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         await anext(requests)
         voice = audio_pb2.AudioFormat(
             encoding=audio_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hertz=HERTZ
@@ -85,7 +85,7 @@ class Tts(tts_pb2_grpc.TtsServiceServicer):
 class Motion(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
     """A frame for each audio."""
 
-    async def Animate(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Animate(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         pb = motion_bridge_pb2
         await anext(requests)
         yield pb.AnimateResponse(ready=pb.Ready(codec="scripted", frame_rate=10))
@@ -108,7 +108,7 @@ class Egress(egress_pb2_grpc.EgressServiceServicer):
     def __init__(self) -> None:
         self.received: list[egress_pb2.DeliverRequest] = []
 
-    async def Deliver(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Deliver(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         pb = egress_pb2
         await anext(requests)
         yield pb.DeliverResponse(ready=pb.Ready(join_url="ws://scripted/v1/join"))

@@ -26,7 +26,7 @@ class ScriptedAsr(asr_pb2_grpc.AsrServiceServicer):
         self.drain = asyncio.Event()
         self.refuse: StageError | None = None
 
-    async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
+    async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         if self.refuse is not None:
             raise self.refuse
         first = await anext(requests)

@@ -27,7 +27,7 @@ class Echo(asr_pb2_grpc.AsrServiceServicer):
         self._admission = admission
         self._drain = drain
 
-    async def Transcribe(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802  # the contract's name
+    async def Transcribe(self, request_iterator: Any, context: Any) -> AsyncIterator[Any]:
         with self._admission.slot():
             commands = Commands(request_iterator)
             opening = await commands.open(timeout=0.5)

@@ -67,7 +67,7 @@ class AsrService(asr_pb2_grpc.AsrServiceServicer):
         self._settings = settings
         self._clock = clock
 
-    async def Transcribe(  # noqa: N802  # the contract's name
+    async def Transcribe(
         self, request_iterator: AsyncIterator[asr_pb2.TranscribeRequest], context: Any
     ) -> AsyncIterator[asr_pb2.TranscribeResponse]:
         """Hears one session."""

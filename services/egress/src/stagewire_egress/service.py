@@ -63,7 +63,7 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
         self._clock = clock
         self._session_ids: set[str] = set()
 
-    async def Deliver(  # noqa: N802  # the contract's name
+    async def Deliver(
         self,
         request_iterator: AsyncIterator[egress_pb2.DeliverRequest],
         context: grpc.aio.ServicerContext[Any, Any],

@@ -52,7 +52,7 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         self._admission = admission
         self._clock = clock
 
-    async def Generate(  # noqa: N802  # the contract's name
+    async def Generate(
         self,
         request_iterator: AsyncIterator[llm_pb2.GenerateRequest],
         context: Any,
@@ -69,9 +69,7 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
             async for response in duplex(work, outbox):
                 yield response
 
-    async def Warm(  # noqa: N802  # the contract's name
-        self, request: llm_pb2.WarmRequest, context: Any
-    ) -> llm_pb2.WarmResponse:
+    async def Warm(self, request: llm_pb2.WarmRequest, context: Any) -> llm_pb2.WarmResponse:
         """Fills the prompt cache; see the contract."""
         check_id("session_id", request.session_id)
         _enter_log(request.session_id, request.trace.traceparent)

@@ -45,7 +45,7 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
         self._backend, self._admission = backend, admission
         self._drain, self._drain_seconds = drain, drain_seconds
 
-    async def Animate(  # noqa: N802  # the contract's name
+    async def Animate(
         self, request_iterator: AsyncIterator[Request], context: Any
     ) -> AsyncIterator[Response]:
         """Animates one session; see the contract.

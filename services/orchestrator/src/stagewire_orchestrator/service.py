@@ -18,45 +18,41 @@ class SessionService(orchestrator_pb2_grpc.SessionServiceServicer):
         """Serves these sessions."""
         self._sessions = sessions
 
-    async def CreateSession(  # noqa: N802  # the contract's name, here and below
+    async def CreateSession(
         self, request: pb.CreateSessionRequest, context: Any
     ) -> pb.CreateSessionResponse:
         """Connects an avatar's stages and says how the client joins."""
         return await self._sessions.create(request)
 
-    async def GetSession(  # noqa: N802
+    async def GetSession(
         self, request: pb.GetSessionRequest, context: Any
     ) -> pb.GetSessionResponse:
         """Tells about one session."""
         return pb.GetSessionResponse(session=self._sessions.get(request.session_id))
 
-    async def ListSessions(  # noqa: N802
+    async def ListSessions(
         self, request: pb.ListSessionsRequest, context: Any
     ) -> pb.ListSessionsResponse:
         """Tells about all of them."""
         return pb.ListSessionsResponse(sessions=self._sessions.list(request.include_ended))
 
-    async def EndSession(  # noqa: N802
+    async def EndSession(
         self, request: pb.EndSessionRequest, context: Any
     ) -> pb.EndSessionResponse:
         """Ends one."""
         return pb.EndSessionResponse(session=await self._sessions.end(request.session_id))
 
-    async def SendText(  # noqa: N802
-        self, request: pb.SendTextRequest, context: Any
-    ) -> pb.SendTextResponse:
+    async def SendText(self, request: pb.SendTextRequest, context: Any) -> pb.SendTextResponse:
         """Says something in the user's place."""
         await self._sessions.send_text(request.session_id, request.text)
         return pb.SendTextResponse()
 
-    async def Interrupt(  # noqa: N802
-        self, request: pb.InterruptRequest, context: Any
-    ) -> pb.InterruptResponse:
+    async def Interrupt(self, request: pb.InterruptRequest, context: Any) -> pb.InterruptResponse:
         """Makes the avatar stop speaking."""
         await self._sessions.interrupt(request.session_id)
         return pb.InterruptResponse()
 
-    async def WatchSession(  # noqa: N802
+    async def WatchSession(
         self, request: pb.WatchSessionRequest, context: Any
     ) -> AsyncIterator[pb.WatchSessionResponse]:
         """Streams the session's events."""

@@ -60,7 +60,7 @@ class _Describe(describe_pb2_grpc.StageServiceServicer):
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    async def Describe(  # noqa: N802  # the contract's name
+    async def Describe(
         self,
         request: describe_pb2.DescribeRequest,
         context: Any,

@@ -40,7 +40,7 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
         """Ready to serve."""
         self._backend, self._admission, self._workers = backend, admission, workers
 
-    async def Synthesize(  # noqa: N802  # the contract's name
+    async def Synthesize(
         self, request_iterator: AsyncIterator[tts_pb2.SynthesizeRequest], context: Any
     ) -> AsyncIterator[Response]:
         """Speaks one turn; see the contract.
