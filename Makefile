@@ -3,7 +3,7 @@ PYTHON   ?= python3
 MODELS   ?= default
 OUT      ?= out
 BIN      := .venv/bin
-PACKAGES := protos $(patsubst %/pyproject.toml,%,$(wildcard services/*/pyproject.toml)) cli
+PACKAGES := protos $(patsubst %/pyproject.toml,%,$(wildcard motion/*/pyproject.toml services/*/pyproject.toml)) cli
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 WITH_BIN := PATH="$(CURDIR)/$(BIN):$$PATH"
 

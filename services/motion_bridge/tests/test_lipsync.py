@@ -13,7 +13,7 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire_motion_bridge.backend import Completed, Event, Motion
 from stagewire_motion_bridge.backends.lipsync import LipsyncFace
 from stagewire_motion_bridge.backends.lipsync_face import Blinks
-from stagewire_motion_bridge.codec import CHANNELS, Frame, unpack
+from stagewire_motion_codec.arkit52 import CHANNELS, Frame, unpack
 
 JAW = CHANNELS.index("jawOpen")
 MOUTH = [n for n, name in enumerate(CHANNELS) if name.startswith(("jaw", "mouth", "tongue"))]

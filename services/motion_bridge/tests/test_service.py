@@ -17,9 +17,9 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire.motion_bridge.v1 import motion_bridge_pb2_grpc as rpc
 from stagewire_motion_bridge.backend import Completed, Emit, Motion
 from stagewire_motion_bridge.backends.lipsync import LipsyncBackend, LipsyncFace
-from stagewire_motion_bridge.codec import unpack
 from stagewire_motion_bridge.service import create_stage
 from stagewire_motion_bridge.settings import MotionBridgeSettings
+from stagewire_motion_codec.arkit52 import unpack
 
 Request = pb.AnimateRequest
 RATE = 16_000

@@ -70,6 +70,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A token or a key is missing, wrong or expired. UNAUTHENTICATED."""
     ERROR_REASON_STAGE_UNREACHABLE: _ErrorReason.ValueType  # 22
     """A stage that this call needs cannot be reached. UNAVAILABLE."""
+    ERROR_REASON_BACKEND_UNAVAILABLE: _ErrorReason.ValueType  # 23
+    """The vendor behind the stage cannot be reached, or is down for now. UNAVAILABLE."""
+    ERROR_REASON_BACKEND_FULL: _ErrorReason.ValueType  # 24
+    """The vendor behind the stage serves as many sessions as the account may have: come back after
+    RetryInfo.retry_delay. RESOURCE_EXHAUSTED.
+    """
+    ERROR_REASON_BACKEND_EXHAUSTED: _ErrorReason.ValueType  # 25
+    """The account at the vendor behind the stage is used up: its operator must see to it.
+    FAILED_PRECONDITION.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What went wrong, for programs. On an RPC that fails, the value's name without its prefix stands
@@ -122,6 +132,16 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 21
 """A token or a key is missing, wrong or expired. UNAUTHENTICATED."""
 ERROR_REASON_STAGE_UNREACHABLE: ErrorReason.ValueType  # 22
 """A stage that this call needs cannot be reached. UNAVAILABLE."""
+ERROR_REASON_BACKEND_UNAVAILABLE: ErrorReason.ValueType  # 23
+"""The vendor behind the stage cannot be reached, or is down for now. UNAVAILABLE."""
+ERROR_REASON_BACKEND_FULL: ErrorReason.ValueType  # 24
+"""The vendor behind the stage serves as many sessions as the account may have: come back after
+RetryInfo.retry_delay. RESOURCE_EXHAUSTED.
+"""
+ERROR_REASON_BACKEND_EXHAUSTED: ErrorReason.ValueType  # 25
+"""The account at the vendor behind the stage is used up: its operator must see to it.
+FAILED_PRECONDITION.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final

@@ -9,14 +9,14 @@ from collections.abc import Callable
 import numpy as np
 from stagekit.audio import to_float
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
+from stagewire_motion_codec import arkit52
 
-from stagewire_motion_bridge import codec
 from stagewire_motion_bridge.backend import Completed, Emit, Motion
 from stagewire_motion_bridge.backends.lipsync_face import Blinks
 from stagewire_motion_bridge.backends.lipsync_mouth import FRAME_RATE, Mouth
 from stagewire_motion_bridge.backends.lipsync_phonemes import PhonemeTime, arpabet
 
-_SHUT = [codec.CHANNELS.index("eyeBlinkLeft"), codec.CHANNELS.index("eyeBlinkRight")]
+_SHUT = [arkit52.CHANNELS.index("eyeBlinkLeft"), arkit52.CHANNELS.index("eyeBlinkRight")]
 
 
 class LipsyncFace:
@@ -26,7 +26,7 @@ class LipsyncFace:
     when more audio comes, or the end of it, is it known whether the mouth must be closed there.
     """
 
-    codec = codec.NAME
+    codec = arkit52.NAME
     frame_rate = FRAME_RATE
     connection_id = ""
 
@@ -74,7 +74,7 @@ class LipsyncFace:
     async def _show(self, turn: int, until: int, last: bool) -> None:
         while self._emitted < until:
             begin = self._emitted
-            end = min(until, begin + codec.MAX_FRAMES)
+            end = min(until, begin + arkit52.MAX_FRAMES)
             closes = last and end == until
             payload = await asyncio.to_thread(self._render, begin, end, closes)
             self._emitted = end
@@ -84,8 +84,8 @@ class LipsyncFace:
         frames = []
         for row in self._mouth.frames(begin, end, closes):
             row[_SHUT] = self._blinks.next_frame()
-            frames.append(codec.Frame(tuple(row.tolist())))
-        return codec.pack(frames, FRAME_RATE)
+            frames.append(arkit52.Frame(tuple(row.tolist())))
+        return arkit52.pack(frames, FRAME_RATE)
 
     def _edge(self, frame: int) -> int:
         return frame * self._sample_rate // FRAME_RATE
@@ -100,7 +100,7 @@ class LipsyncBackend:
 
     name = "lipsync"
     models = ()
-    codecs = (codec.NAME,)
+    codecs = (arkit52.NAME,)
     features = ("phonemes",)
 
     def __init__(self, new_random: Callable[[], random.Random] = random.Random) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Weights = npt.NDArray[np.float64]
-"""Shape [frames, 52]: weights of :data:`stagewire_motion_bridge.codec.CHANNELS`, 0 to 1."""
+"""Shape [frames, 52]: weights of :data:`stagewire_motion_codec.arkit52.CHANNELS`, 0 to 1."""
 
 # A spontaneous blink: about 60 ms to close, 40 ms closed, 120 ms to open, every 2 to 6 s.
 _CLOSING, _CLOSED, _OPENING = 0.06, 0.04, 0.12

@@ -14,10 +14,10 @@ from openfacefx import PRESETS, PhonemeSegment
 from openfacefx.coarticulation import CoartParams, build_viseme_curves
 from openfacefx.visemes import VISEMES
 from stagekit.audio import Samples
+from stagewire_motion_codec.arkit52 import CHANNELS
 
 from stagewire_motion_bridge.backends.lipsync_face import Weights
 from stagewire_motion_bridge.backends.lipsync_phonemes import PhonemeTime
-from stagewire_motion_bridge.codec import CHANNELS
 
 FRAME_RATE = 50
 

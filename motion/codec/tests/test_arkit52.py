@@ -6,7 +6,7 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from stagewire_motion_bridge.codec import CHANNELS, MAX_FRAMES, Frame, pack, unpack
+from stagewire_motion_codec.arkit52 import CHANNELS, MAX_FRAMES, Frame, pack, unpack
 
 ANGLES = st.integers(-32_767, 32_767).map(lambda n: n * 1e-4)
 FRAMES = st.builds(
