@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from openfacefx.phonemes import from_ipa
 from stagewire.common.v1 import timing_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
-
-
-@dataclass(frozen=True)
-class PhonemeTime:
-    """A speech sound in ARPAbet without stress, or ``sil``; offsets from the turn's start."""
-
-    symbol: str
-    start: int
-    end: int
+from stagewire_lipsync import PhonemeTime
 
 
 def arpabet(message: motion_bridge_pb2.TurnPhonemes) -> list[PhonemeTime]:

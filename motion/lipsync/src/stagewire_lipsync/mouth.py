@@ -13,13 +13,11 @@ import numpy as np
 from openfacefx import PRESETS, PhonemeSegment
 from openfacefx.coarticulation import CoartParams, build_viseme_curves
 from openfacefx.visemes import VISEMES
-from stagekit.audio import Samples
 from stagewire_motion_codec.arkit52 import CHANNELS
 
-from stagewire_motion_bridge.backends.lipsync_face import Weights
-from stagewire_motion_bridge.backends.lipsync_phonemes import PhonemeTime
-
-FRAME_RATE = 50
+from stagewire_lipsync.frames import FRAME_RATE, Floats
+from stagewire_lipsync.life import Weights
+from stagewire_lipsync.phonemes import PhonemeTime
 
 # Seconds of speech that are blended together: before a stretch, so that it continues what was
 # shown (a sound's influence decays within half of this), and in all, which bounds the work.
@@ -64,7 +62,7 @@ class Mouth:
         self._shaped_from = 0
         self._jaw: list[float] = []
         self._jaw_from = 0
-        self._unheard: Samples = np.zeros(0, np.float32)
+        self._unheard: Floats = np.zeros(0, np.float32)
         self._heard = 0
 
     def expect(self, phonemes: Sequence[PhonemeTime]) -> None:
@@ -78,7 +76,7 @@ class Mouth:
             self._segments.append(PhonemeSegment(phoneme.symbol, start, end))
         self._shaped = self._shaped[:0]
 
-    def hear(self, samples: Samples) -> None:
+    def hear(self, samples: Floats) -> None:
         """Takes the next audio: the jaw that its loudness makes."""
         self._unheard = np.concatenate([self._unheard, samples])
         while True:
@@ -89,7 +87,7 @@ class Mouth:
             self._hear_frame(self._unheard[:size])
             self._unheard = self._unheard[size:]
 
-    def _hear_frame(self, samples: Samples) -> None:
+    def _hear_frame(self, samples: Floats) -> None:
         level = 10 * np.log10(float(np.mean(samples**2)) + 1e-10)
         wide = _WIDEST * float(np.clip((level - _QUIET_DB) / (_LOUD_DB - _QUIET_DB), 0, 1))
         before = self._jaw[-1] if self._jaw else 0.0
