@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from stagekit.audio import to_float
@@ -12,7 +12,7 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2
 from stagewire_lipsync import FRAME_RATE, Frames, Performer, SphinxModel, idle_loop
 from stagewire_motion_codec import arkit52
 
-from stagewire_motion_bridge.backend import Completed, Emit, Idle, Motion
+from stagewire_motion_bridge.backend import Completed, Emit, Motion
 from stagewire_motion_bridge.backends.lipsync_phonemes import arpabet
 
 _MODEL = "sphinx-en-us"
@@ -26,14 +26,22 @@ class LipsyncFace:
         performer: Makes the frames.
         sample_rate: Of the voice, in hertz.
         emit: Takes the motion.
+        idle_motion: Payloads of a loop.
     """
 
     codec = arkit52.NAME
     frame_rate = FRAME_RATE
     connection_id = ""
 
-    def __init__(self, performer: Performer, sample_rate: int, emit: Emit) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        sample_rate: int,
+        emit: Emit,
+        idle_motion: Sequence[bytes] = (),
+    ) -> None:
         """A face at rest."""
+        self.idle_motion = idle_motion
         self._performer, self._sample_rate, self._emit = performer, sample_rate, emit
         self._emitted = 0
 
@@ -94,7 +102,7 @@ class LipsyncBackend:
     name = "lipsync"
     models = (_MODEL,)
     codecs = (arkit52.NAME,)
-    features = ("phonemes", "idle_motion")
+    features = ("phonemes",)
 
     def __init__(
         self,
@@ -110,9 +118,9 @@ class LipsyncBackend:
 
     async def connect(self, opening: motion_bridge_pb2.Open, codec: str, emit: Emit) -> LipsyncFace:
         """See :class:`stagewire_motion_bridge.backend.Backend`."""
-        await emit(Idle(self._idle))
         rate = opening.format.sample_rate_hertz
-        return LipsyncFace(Performer(rate, self._new_seed(), self._model), rate, emit)
+        performer = Performer(rate, self._new_seed(), self._model)
+        return LipsyncFace(performer, rate, emit, self._idle)
 
 
 def create() -> LipsyncBackend:
