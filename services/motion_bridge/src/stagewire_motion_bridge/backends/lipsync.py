@@ -56,11 +56,11 @@ class LipsyncFace:
 
     async def audio(self, turn: int, pcm: bytes) -> None:
         """Emits the frames that this settles."""
-        await self._show(turn, await asyncio.to_thread(self._performer.hear, to_float(pcm)))
+        await self._show(turn, lambda: self._performer.hear(to_float(pcm)))
 
     async def finish(self, turn: int) -> None:
         """Emits the rest."""
-        await self._show(turn, await asyncio.to_thread(self._performer.finish))
+        await self._show(turn, self._performer.finish)
         await self._emit(Completed(turn))
 
     async def cancel(self, turn: int) -> None:
@@ -69,8 +69,8 @@ class LipsyncFace:
     async def close(self) -> None:
         """Nothing is held."""
 
-    async def _show(self, turn: int, frames: Frames) -> None:
-        for payload, count in await asyncio.to_thread(payloads, frames):
+    async def _show(self, turn: int, perform: Callable[[], Frames]) -> None:
+        for payload, count in await asyncio.to_thread(lambda: payloads(perform())):
             begin, self._emitted = self._emitted, self._emitted + count
             await self._emit(Motion(turn, payload, self._edge(begin), self._edge(self._emitted)))
 
