@@ -22,9 +22,8 @@ _BLINK = _CLOSING + _CLOSED + _OPENING
 _LOOK_PAUSE, _AWAY = (0.8, 3.5), 0.4
 _LOOK_ASIDE, _LOOK_UP = 0.16, 0.08  # of an eyeLook shape
 _JUMP = 0.45  # of the way, in one frame
-_EYE_RANGE = (
-    0.6  # radians that a whole eyeLook shape turns an eye, about; the eyes stay on their aim
-)
+# Radians that a whole eyeLook shape turns an eye, about: eyes stay on their aim as the head turns.
+_EYE_RANGE = 0.6
 # Slow waves: hertz, radians. In speech the head sways more. Breathing is 15 a minute.
 _SWAYS = (
     ((0.11, 0.010), (0.23, 0.006), (0.41, 0.003)),  # pitch

@@ -123,13 +123,11 @@ class SphinxModel:
 def _parameters(path: Path) -> Array:
     """Means or variances, shape [phone, stream, Gaussian, cepstrum]."""
     data, at = _body(path)
-    phones, streams, gaussians = struct.unpack_from("<3i", data, at)
-    at += 12 + 4 * streams  # the lengths of the streams' vectors
-    (count,) = struct.unpack_from("<i", data, at)
     shape = (len(PHONES), _STREAMS, _GAUSSIANS, CEPSTRA)
-    if (phones, streams, gaussians, count) != (*shape[:3], math.prod(shape)):
+    lengths = (CEPSTRA,) * _STREAMS
+    if struct.unpack_from("<7i", data, at) != (*shape[:3], *lengths, math.prod(shape)):
         raise ValueError(f"{path} is not of the model this reads: its shape is another")
-    return _numbers(path, data, at + 4, shape)
+    return _numbers(path, data, at + 28, shape)
 
 
 def _matrices(path: Path) -> Array:

