@@ -154,8 +154,8 @@ def test_a_port_that_is_taken(start: Any) -> None:
         (["--fault", "latncy=1"], "latncy"),
         (["--fault", "close_code=1006"], "1006"),
         (["--max-sessions", "0"], "max-sessions"),
-        (["--window", "81"], "window"),
-        (["--window", "soon"], "window"),
+        (["--window-seconds", "81"], "window-seconds"),
+        (["--window-seconds", "soon"], "window-seconds"),
         (["--no-such-flag"], "no-such-flag"),
     ],
 )

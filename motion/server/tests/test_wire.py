@@ -322,3 +322,19 @@ def test_any_bytes_are_a_message_or_a_value_error(data: bytes) -> None:
     except ValueError:
         return
     wire.objection(message.configure_session)
+
+
+async def test_an_interrupt_overtakes_audio_in_small_pieces(serve: Any, voice: Any) -> None:
+    """A client that sends 40 ms at a time, faster than motion comes out."""
+    client = await serve(fault=["latency=1.0"], low_latency=True)
+    bare = await client.configured()
+    pcm = voice(20.0)
+    for begin in range(0, len(pcm), 1_280):
+        await bare.audio("long", pcm[begin : begin + 1_280])
+    await bare.audio("long", end=True)
+    await bare.send(interrupt=pb.Interrupt(req_id="long"))
+    await bare.audio("next", end=True)
+    answers = [(await bare.receive()).response_animation.req_id]
+    while answers[-1] != "next":
+        answers.append((await bare.receive()).response_animation.req_id)
+    assert len(answers) <= 3  # of 100 messages of the long one, those that were on their way

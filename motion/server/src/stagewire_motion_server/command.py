@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
 import sys
 
 from pydantic import ValidationError
@@ -68,15 +67,11 @@ def main() -> None:
 
 
 async def _serve(chosen: Options) -> None:
+    from stagekit.signals import stop_event
+
     from stagewire_motion_server.running import serving
 
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    stop = stop_event()
     async with serving(chosen) as running:
         key = "one of your --api-key" if chosen.api_key else "local"
         app = chosen.app_id[0] if chosen.app_id else "local"

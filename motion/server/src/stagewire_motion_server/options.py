@@ -35,11 +35,11 @@ class Options(BaseModel):
     reusable_tokens: bool = Field(
         False, description="let a token open more than one session, until it expires"
     )
-    first_window: float = Field(
-        2.0, ge=0.04, le=_WINDOW_AT_MOST, description="seconds of motion in a turn's first message"
+    first_window_seconds: float = Field(
+        2.0, ge=0.04, le=_WINDOW_AT_MOST, description="of motion in a turn's first message"
     )
-    window: float = Field(
-        4.0, ge=0.04, le=_WINDOW_AT_MOST, description="seconds of motion in the messages after it"
+    window_seconds: float = Field(
+        4.0, ge=0.04, le=_WINDOW_AT_MOST, description="of motion in the messages after it"
     )
     low_latency: bool = Field(
         False, description="0.2 s of motion in every message; the real server has no such mode"
@@ -85,7 +85,7 @@ class Options(BaseModel):
 
     def windows(self) -> tuple[float, float]:
         """Seconds of motion in a turn's first message and in those after it."""
-        return (0.2, 0.2) if self.low_latency else (self.first_window, self.window)
+        return (0.2, 0.2) if self.low_latency else (self.first_window_seconds, self.window_seconds)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,7 +99,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             continue
         repeatable = field.default == ()
         if not repeatable and field.default is not None:
-            text += f" (default: {field.default})"
+            shown = f"{field.default:g}" if isinstance(field.default, float) else field.default
+            text += f" (default: {shown})"
         parser.add_argument(
             flag,
             action="append" if repeatable else "store",

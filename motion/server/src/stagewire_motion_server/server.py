@@ -111,10 +111,9 @@ class MotionServer:
         if not socket.can_prepare(request).ok:
             return web.json_response({"message": "expected a WebSocket"}, status=426)
         await socket.prepare(request)
-        if len(self.sessions) >= self.options.max_sessions:
-            await socket.close(
-                code=refusals.FULL.close_code or 0, message=refusals.FULL.reason.encode()
-            )
+        if self._stopping or len(self.sessions) >= self.options.max_sessions:
+            ending = refusals.STOPPING if self._stopping else refusals.FULL
+            await socket.close(code=ending.close_code or 1013, message=ending.reason.encode())
             return socket
         session = Session(socket, _abort(request), admitted, self.options, self.faults)
         self.sessions.add(session)

@@ -23,6 +23,7 @@ from stagewire_motion_codec import spatius
 
 from stagewire_motion_server import refusals, wire
 from stagewire_motion_server.audio import OggOpus, Pcm
+from stagewire_motion_server.backlog import Backlog
 from stagewire_motion_server.faults import NO_MESSAGE, NO_MESSAGE_TEXT, FaultBox, spoil
 from stagewire_motion_server.options import Options
 from stagewire_motion_server.refusals import Ending
@@ -30,8 +31,8 @@ from stagewire_motion_server.turn import Turn, Window, Windows
 
 logger = logging.getLogger(__name__)
 
-_QUEUED_MESSAGES = 8  # read ahead of the motion; then TCP slows the client
-_REMEMBERED = 256  # req_ids that are over
+_BACKLOG_BYTES = 8 << 20  # read ahead of the motion; then TCP slows the client
+_REMEMBERED = 1_024  # req_ids that are over
 _CLOSING_SECONDS = 5.0  # for the client to read what is left and to answer the close frame
 
 
@@ -80,7 +81,7 @@ class Session:
         self._began = self._last_audio = self._loop.time()
         self.closed = asyncio.Event()
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
-        self._queue: asyncio.Queue[pb.AudioInput] = asyncio.Queue(_QUEUED_MESSAGES)
+        self._backlog = Backlog(_BACKLOG_BYTES)
         self._configuration = pb.ConfigureSession()
         self._turn: Turn | None = None
         self._muted: deque[str] = deque(maxlen=_REMEMBERED)
@@ -109,7 +110,13 @@ class Session:
 
     async def run(self) -> None:
         """Serves the client until the session ends, and closes it."""
-        ending = refusals.GONE
+        try:
+            await self._close(await self._until_ended())
+        finally:
+            self.closed.set()
+
+    async def _until_ended(self) -> Ending:
+        ending = refusals.VANISHED
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._serve(group)), group.create_task(self._watch())]
@@ -117,14 +124,11 @@ class Session:
                 for task in tasks:
                     task.cancel()
         except* ClientConnectionResetError:
-            ending = refusals.STALLED
+            pass  # it left in the middle of a message
         except* Exception:
             logger.exception("%s failed", self.connection_id)
             ending = refusals.BROKEN
-        try:
-            await self._close(ending)
-        finally:
-            self.closed.set()
+        return ending
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         if not await self._configure():
@@ -151,10 +155,10 @@ class Session:
         if message.WhichOneof("data") != "configure_session":
             self.end(refusals.handshake(f"{message.WhichOneof('data') or 'nothing'} came"))
             return False
-        self._configuration = message.configure_session
-        if objection := wire.objection(self._configuration):
+        if objection := wire.objection(message.configure_session):
             self.end(objection)
             return False
+        self._configuration = message.configure_session
         self._performer = Performer(self._configuration.sample_rate, self._options.seed)
         return await self._confirm()
 
@@ -194,7 +198,7 @@ class Session:
             else:
                 self._last_audio = self._loop.time()
                 self._audio_bytes += len(message.audio_input.audio)
-                await self._queue.put(message.audio_input)
+                await self._backlog.put(message.audio_input)
 
     async def _receive(self) -> pb.Message | None:
         """The next message; None when there is none, and the session ends."""
@@ -233,7 +237,7 @@ class Session:
 
     async def _perform(self) -> None:
         while True:
-            audio = await self._queue.get()
+            audio = await self._backlog.get()
             if audio.req_id in self._muted:
                 if self._turn is not None and self._turn.req_id == audio.req_id:
                     self._turn = None
@@ -352,8 +356,9 @@ class Session:
                     await self._send(self._error("", ending))
                 if ending.close_code is not None:
                     await self._socket.close(code=ending.close_code, message=ending.reason.encode())
+                    return
         except (TimeoutError, ClientConnectionResetError):
-            pass  # cut off below
+            pass
         self._abort()
 
 
