@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from stagewire_lipsync.frames import FRAME_RATE, Frames
-from stagewire_lipsync.performer import Performer
+from stagewire_lipsync.performer import Performer, idle_loop
 from stagewire_lipsync.phonemes import PhonemeTime
+from stagewire_lipsync.sphinx import SphinxModel
 
-__all__ = ["FRAME_RATE", "Frames", "Performer", "PhonemeTime"]
+__all__ = ["FRAME_RATE", "Frames", "Performer", "PhonemeTime", "SphinxModel", "idle_loop"]

@@ -44,7 +44,14 @@ class Completed:
     turn: int
 
 
-Event = Motion | Playback | Degraded | Completed
+@dataclass(frozen=True)
+class Idle:
+    """What the face does between turns: a loop, in the face's codec; at most once a session."""
+
+    payloads: Sequence[bytes]
+
+
+Event = Motion | Playback | Degraded | Completed | Idle
 Emit = Callable[[Event], Awaitable[None]]
 
 
@@ -95,7 +102,7 @@ class Backend(Protocol):
         name: What Describe says.
         models: The models in use, for Describe.
         codecs: What its faces can answer in, best first.
-        features: Of "phonemes", "livekit_room" and "playback", what it can.
+        features: Of "phonemes", "livekit_room", "playback" and "idle_motion", what it can.
     """
 
     name: str

@@ -7,12 +7,16 @@ from collections.abc import Callable
 
 import numpy as np
 from stagekit.audio import to_float
+from stagekit.model_fetch import ensure
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
-from stagewire_lipsync import FRAME_RATE, Frames, Performer, PhonemeTime
+from stagewire_lipsync import FRAME_RATE, Frames, Performer, SphinxModel, idle_loop
 from stagewire_motion_codec import arkit52
 
-from stagewire_motion_bridge.backend import Completed, Emit, Motion
+from stagewire_motion_bridge.backend import Completed, Emit, Idle, Motion
 from stagewire_motion_bridge.backends.lipsync_phonemes import arpabet
+
+_MODEL = "sphinx-en-us"
+_IDLE_SECONDS = 20.0  # long enough that nobody sees it repeat; 58 kB
 
 
 class LipsyncFace:
@@ -82,28 +86,35 @@ class LipsyncBackend:
     """Makes faces.
 
     Args:
+        model: Hears the sounds of voices that come without phonemes; without it, loudness has to
+            do.
         new_seed: Makes a session's seed; None leaves it to chance.
     """
 
     name = "lipsync"
-    models = ()
+    models = (_MODEL,)
     codecs = (arkit52.NAME,)
-    features = ("phonemes",)
+    features = ("phonemes", "idle_motion")
 
-    def __init__(self, new_seed: Callable[[], int | None] = lambda: None) -> None:
-        """Performs once, so that the first session does not wait for tables."""
-        self._new_seed = new_seed
-        warm = Performer(16_000)
-        warm.expect([PhonemeTime("M", 0, 1_600), PhonemeTime("AA", 1_600, 3_200)])
+    def __init__(
+        self,
+        model: SphinxModel | None = None,
+        new_seed: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Performs once, so that the first session does not wait for memory."""
+        self._model, self._new_seed = model, new_seed
+        warm = Performer(16_000, model=model)
         warm.hear(np.zeros(6_400, np.float32))
         warm.finish()
+        self._idle = [payload for payload, _ in payloads(idle_loop(_IDLE_SECONDS, new_seed()))]
 
     async def connect(self, opening: motion_bridge_pb2.Open, codec: str, emit: Emit) -> LipsyncFace:
         """See :class:`stagewire_motion_bridge.backend.Backend`."""
+        await emit(Idle(self._idle))
         rate = opening.format.sample_rate_hertz
-        return LipsyncFace(Performer(rate, self._new_seed()), rate, emit)
+        return LipsyncFace(Performer(rate, self._new_seed(), self._model), rate, emit)
 
 
 def create() -> LipsyncBackend:
-    """The entry point."""
-    return LipsyncBackend()
+    """The entry point; fetches the model if it is not here."""
+    return LipsyncBackend(SphinxModel(ensure(_MODEL)))
