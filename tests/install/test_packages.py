@@ -187,6 +187,7 @@ def test_a_service_alone_serves_and_stops(
 
 
 @pytest.mark.slow
+@pytest.mark.models
 def test_the_motion_server_alone_listens_and_stops(tmp_path: Path) -> None:
     dockerfile = Dockerfile.at(ROOT / "motion" / "server" / "Dockerfile")
     assert dockerfile.user not in ("root", "0")

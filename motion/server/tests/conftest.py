@@ -21,6 +21,7 @@ from stagewire_motion_server.running import Running, serving
 spatius.configure_telemetry("")  # the SDK's, to its vendor, is on by default
 
 WAIT = 20.0
+QUICK = {"loudness_only": True}  # the model is for the tests that say so
 
 
 class Sdk:
@@ -173,7 +174,9 @@ async def serve() -> AsyncIterator[Callable[..., Awaitable[Client]]]:
     async with AsyncExitStack() as stack:
 
         async def start(now: Callable[[], float] = time.time, **options: Any) -> Client:
-            settings = Options.model_validate({"port": 0, "admin_port": 0, "seed": 7, **options})
+            settings = Options.model_validate(
+                {"port": 0, "admin_port": 0, "seed": 7, **QUICK, **options}
+            )
             running = await stack.enter_async_context(serving(settings, now))
             return Client(running, stack, now)
 

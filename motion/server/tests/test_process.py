@@ -17,7 +17,7 @@ import pytest
 import spatius
 
 SERVER = [sys.executable, "-m", "stagewire_motion_server"]
-FREE = ["--port", "0", "--admin-port", "0"]
+FREE = ["--port", "0", "--admin-port", "0", "--loudness-only"]
 
 # The SDK with its telemetry on sends its trace context along. The endpoint is loopback's port 9,
 # where nothing listens; os._exit spares the exporter's farewell.
@@ -140,7 +140,7 @@ def test_neither_keys_nor_tokens_are_logged(start: Any) -> None:
 
 def test_a_port_that_is_taken(start: Any) -> None:
     port = start().exports["SPATIUS_CONSOLE_ENDPOINT"].split(":")[2].split("/")[0]
-    second = ran("--port", port, "--admin-port", "0")
+    second = ran("--port", port, "--admin-port", "0", "--loudness-only")
     assert second.returncode == 1
     assert second.stderr.startswith("cannot listen")
     assert port in second.stderr
@@ -170,3 +170,20 @@ def test_help_names_every_flag_and_fault() -> None:
     told = ran("--help").stdout
     for word in ("--low-latency", "--session-seconds", "at_message", "token_status", "/faults"):
         assert word in told
+
+
+def test_without_its_model_it_says_what_to_do(tmp_path: Any) -> None:
+    told = subprocess.run(
+        [*SERVER, "--port", "0", "--admin-port", "0"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            **os.environ,
+            "STAGEWIRE_MODELS_DIR": str(tmp_path),
+            "STAGEWIRE_MODELS_FROM": "nowhere",
+        },
+    )
+    assert told.returncode == 1
+    assert "--loudness-only does without it" in told.stderr
+    assert "Traceback" not in told.stderr

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import wave
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -276,3 +278,21 @@ async def test_the_payload_is_what_the_codec_packs(serve: Any, voice: Any) -> No
     await sdk.ended(await sdk.session.send_audio(voice(1.0), end=True))
     (payload,) = sdk.payloads
     assert codec.pack(codec.unpack(payload)) == payload
+
+
+@pytest.mark.models
+async def test_a_recorded_voice_moves_the_jaw_with_the_model_that_hears_sounds(serve: Any) -> None:
+    recording = Path(__file__).parents[3] / "cli/src/stagewire_cli/data/question.wav"
+    with wave.open(str(recording)) as wav:
+        rate, pcm = wav.getframerate(), wav.readframes(wav.getnframes())
+    client = await serve(loudness_only=False)
+    sdk = await client.sdk(sample_rate=rate)
+    turns = []
+    for _ in range(2):
+        animations = await sdk.ended(await sdk.session.send_audio(pcm + bytes(rate), end=True))
+        turns.append([k.jaw_pose[0] for a in animations for k in a.keyframes])
+        assert len(turns[-1]) == (len(pcm) + rate) // 2 * 25 // rate
+    jaw = turns[0]
+    assert max(jaw) > 0.02
+    assert jaw[-1] == pytest.approx(0.01, abs=1e-4)  # half a second of silence shuts it
+    assert turns[1] == pytest.approx(jaw, abs=0.01)

@@ -44,6 +44,9 @@ class Options(BaseModel):
     low_latency: bool = Field(
         False, description="0.2 s of motion in every message; the real server has no such mode"
     )
+    loudness_only: bool = Field(
+        False, description="jaws follow loudness; does without the model that hears sounds"
+    )
     seed: int | None = Field(None, description="makes blinks and head motion repeatable")
     max_sessions: int = Field(16, ge=1, description="sessions at once; one more is closed, 4003")
     session_seconds: float = Field(

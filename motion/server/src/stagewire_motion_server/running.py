@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from stagewire_motion_server.admin import admin_app
+from stagewire_motion_server.faces import Faces
 from stagewire_motion_server.options import Options
 from stagewire_motion_server.server import CONSOLE, INGRESS, MotionServer
 
@@ -54,8 +55,10 @@ async def serving(options: Options, now: Callable[[], float] = time.time) -> Asy
     Raises:
         ValueError: ``options.fault`` is not valid.
         OSError: A port is taken.
+        SystemExit: The lip-sync engine's model is not here and cannot be had.
     """
-    server = MotionServer(options, now)
+    faces = await asyncio.to_thread(Faces, options.loudness_only, options.seed)
+    server = MotionServer(options, faces, now)
     public = web.AppRunner(server.app(), access_log=None, shutdown_timeout=1.0)
     admin = web.AppRunner(admin_app(server), access_log=None, shutdown_timeout=1.0)
     try:

@@ -10,12 +10,12 @@ import asyncio
 import hmac
 import json
 import logging
-import time
 from collections.abc import Callable
 
 from aiohttp import web
 
 from stagewire_motion_server import faults, refusals
+from stagewire_motion_server.faces import Faces
 from stagewire_motion_server.options import Options
 from stagewire_motion_server.refusals import Refusal
 from stagewire_motion_server.session import Client, Session
@@ -36,19 +36,21 @@ class MotionServer:
 
     Args:
         options: What it was told.
+        faces: Who performs.
         now: The time, in Unix seconds.
 
     Raises:
         ValueError: ``options.fault`` names an unknown fault, or a value out of range.
     """
 
-    def __init__(self, options: Options, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, options: Options, faces: Faces, now: Callable[[], float]) -> None:
         """No session yet."""
         self.options = options
         self.tokens = Tokens(now, options.reusable_tokens)
         self.faults = faults.FaultBox(faults.parse(options.fault))
         self.credits = options.credits
         self.sessions: set[Session] = set()
+        self._faces = faces
         self._now = now
         self._stopping = False
 
@@ -115,7 +117,9 @@ class MotionServer:
             ending = refusals.STOPPING if self._stopping else refusals.FULL
             await socket.close(code=ending.close_code or 1013, message=ending.reason.encode())
             return socket
-        session = Session(socket, _abort(request), admitted, self.options, self.faults)
+        session = Session(
+            socket, _abort(request), admitted, self.options, self.faults, self._faces.new
+        )
         self.sessions.add(session)
         try:
             await session.run()

@@ -60,6 +60,7 @@ class Session:
         client: Who was let in.
         options: Limits and windows.
         faults: What shall go wrong.
+        new_face: Makes the session's face for a sample rate; may take some time.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Session:
         client: Client,
         options: Options,
         faults: FaultBox,
+        new_face: Callable[[int], Performer],
     ) -> None:
         """Not configured yet."""
         self.connection_id = secrets.token_hex(8)
@@ -77,6 +79,7 @@ class Session:
         self._client = client
         self._options = options
         self._faults = faults
+        self._new_face = new_face
         self._loop = asyncio.get_running_loop()
         self._began = self._last_audio = self._loop.time()
         self.closed = asyncio.Event()
@@ -159,7 +162,8 @@ class Session:
             self.end(objection)
             return False
         self._configuration = message.configure_session
-        self._performer = Performer(self._configuration.sample_rate, self._options.seed)
+        rate = self._configuration.sample_rate
+        self._performer = await asyncio.to_thread(self._new_face, rate)
         return await self._confirm()
 
     async def _confirm(self) -> bool:
