@@ -154,7 +154,6 @@ async def test_a_session_that_is_never_confirmed(serve: Any, new_sdk: Any) -> No
     sdk = new_sdk(client.running)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(sdk.start(), 0.5)  # the SDK itself gives up after 10 s
-    assert len(client.running.server.sessions) <= 1
 
 
 async def test_a_session_that_is_confirmed_twice(serve: Any, voice: Any) -> None:

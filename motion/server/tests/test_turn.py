@@ -14,6 +14,7 @@ from stagewire_motion_codec import spatius
 from stagewire_motion_codec.arkit52 import CHANNELS
 from stagewire_motion_server.audio import Pcm
 from stagewire_motion_server.flame import keyframes
+from stagewire_motion_server.options import KEYFRAMES_AT_MOST
 from stagewire_motion_server.turn import Turn, Windows
 
 REST = spatius.Keyframe()
@@ -74,6 +75,12 @@ def test_windows_lose_nothing_and_hold_one_back(
     assert sizes == [first, *[following] * len(sizes)][: len(sizes)]
     assert (len(rest) == 0) == (sum(additions) == 0)
     assert len(rest) <= (following if sizes else first)
+
+
+def test_the_longest_window_is_a_message_that_the_sdk_reads() -> None:
+    longest = [face((1.0, 1.0, 1.0), jawOpen=1.0)] * KEYFRAMES_AT_MOST
+    animation = spatius.Animation("r" * 100, tuple(longest), True, "c" * 100, "a" * 1_000)
+    assert len(spatius.pack(animation)) < 1 << 20
 
 
 # -- FLAME

@@ -36,10 +36,10 @@ class Options(BaseModel):
         False, description="let a token open more than one session, until it expires"
     )
     first_window_seconds: float = Field(
-        2.0, ge=0.04, le=_WINDOW_AT_MOST, description="of motion in a turn's first message"
+        2.0, ge=0.04, le=_WINDOW_AT_MOST, description="how much motion a turn's first message has"
     )
     window_seconds: float = Field(
-        4.0, ge=0.04, le=_WINDOW_AT_MOST, description="of motion in the messages after it"
+        4.0, ge=0.04, le=_WINDOW_AT_MOST, description="how much the messages after it have"
     )
     low_latency: bool = Field(
         False, description="0.2 s of motion in every message; the real server has no such mode"

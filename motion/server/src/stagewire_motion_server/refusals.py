@@ -1,7 +1,7 @@
 """How the server says no: HTTP answers before the upgrade, ServerErrors and close codes after it.
 
-The SDK sorts failures by status, code and words (facts of ``spatius`` 1.1), so the words here are
-part of the wire. Where the real server's own are unknown, they are ours and say what was wrong.
+The SDK (``spatius`` 1.1) sorts failures by status, code and words, so the words here are part of
+the wire. Where the real server's own are unknown, they are ours and say what was wrong.
 """
 
 from __future__ import annotations
