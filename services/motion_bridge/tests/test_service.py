@@ -118,6 +118,20 @@ async def test_motion_comes_before_the_end_of_the_audio() -> None:
         stream.cancel()
 
 
+async def test_a_loop_for_the_time_between_turns_comes_once() -> None:
+    async with served() as channel:
+        responses = await call(channel, [opening(), start(1), end(1), start(2), end(2)])
+    assert "idle_motion" in responses[0].ready.features
+    loops = [r.idle_motion for r in responses if r.WhichOneof("message") == "idle_motion"]
+    assert len(loops) == 1
+    clips = [unpack(payload) for payload in loops[0].payloads]
+    assert all(rate == 50 for rate, _ in clips)
+    frames = [frame for _, clip in clips for frame in clip]
+    assert len(frames) >= 200
+    assert len({frame.pitch for frame in frames}) > 20
+    assert abs(frames[0].pitch - frames[-1].pitch) < 0.005
+
+
 async def test_a_turn_without_audio_completes() -> None:
     async with served() as channel:
         assert ends(await call(channel, [opening(), start(1), end(1)])) == [(1, COMPLETED)]

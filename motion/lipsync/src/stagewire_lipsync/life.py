@@ -5,6 +5,7 @@ Amplitudes are small on purpose: a face that does nothing looks dead, one that d
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator
 
@@ -137,9 +138,9 @@ class Life:
     def _looking(self) -> Iterator[tuple[float, float]]:
         """Where the eyes look, to the own left and up, frame by frame."""
         aside = up = 0.0
-        while True:
+        for look in itertools.count():
             aims = (0.0, 0.0)
-            if self._frame and self._chance.random() < _AWAY:
+            if look and self._chance.random() < _AWAY:
                 aims = (self._chance.gauss(0, _LOOK_ASIDE / 2), self._chance.gauss(0, _LOOK_UP / 2))
                 aims = (_within(aims[0], _LOOK_ASIDE), _within(aims[1], _LOOK_UP))
             for _ in range(round(self._chance.uniform(*_LOOK_PAUSE) * FRAME_RATE)):

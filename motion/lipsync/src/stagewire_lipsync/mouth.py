@@ -27,7 +27,7 @@ STEPS = RATE // FRAME_RATE
 
 # Steps before and after a moment from which sounds pull: all of them where phonemes are known, and
 # few ahead where they are heard, as waiting for more would show the lips later than the sound.
-_BACK, _AHEAD, HEARD_AHEAD = 12, 12, 1
+_BACK, _AHEAD, HEARD_AHEAD = 12, 12, 3
 # How fast pulls fade with distance (standard deviation in steps): what touches, touches briefly.
 _SPREADS = {"seal": 1.2, "bite": 1.5, "jaw": 3.0, "pucker": 4.5, "funnel": 4.5, "spread": 4.0}
 _OTHER_SPREAD = 2.5

@@ -15,7 +15,7 @@ from stagewire_lipsync.cepstra import HALF_WINDOW, RATE, Cepstra
 from stagewire_lipsync.frames import Floats
 from stagewire_lipsync.sphinx import CEPSTRA, PHONES, STATES, SphinxModel
 
-_LAG = 4
+_LAG = 2
 """Frames after one that settle it."""
 _REACH = 3
 """Frames to each side from which the differences of one are taken (Sphinx' 1s_c_d_dd)."""
@@ -29,6 +29,7 @@ _TRUST, _MEMORY = 50, 500
 _SPEECH_RANGE, _FADE = 45.0, 0.05
 _SILENCE = PHONES.index("SIL") * STATES
 _UNLIKELY = 1e-6
+_MOST_SECONDS = 0.08  # that are worked on at once; see SphinxModel
 
 
 class PhonemeEars:
@@ -42,6 +43,7 @@ class PhonemeEars:
     def __init__(self, sample_rate: int, model: SphinxModel) -> None:
         """Has heard nothing of the voice yet."""
         self.look_ahead = HALF_WINDOW + (_REACH + _LAG) / RATE
+        self._most = round(_MOST_SECONDS * sample_rate)
         self._cepstra = Cepstra(sample_rate)
         self._model = model
         self._mean, self._weight, self._loudest = _TYPICAL_MEAN.copy(), _TRUST, -np.inf
@@ -57,6 +59,11 @@ class PhonemeEars:
 
     def hear(self, samples: Floats, last: bool = False) -> Array:
         """See :class:`stagewire_lipsync.ears.Ears`."""
+        edges = range(0, max(1, len(samples)), self._most)
+        rows = [self._hear(samples[at : at + self._most], last and at == edges[-1]) for at in edges]
+        return np.concatenate(rows)
+
+    def _hear(self, samples: Floats, last: bool) -> Array:
         cepstra = self._cepstra.push(samples)
         silent = cepstra[:, 0] < self._cepstra.silence
         cepstra = self._normalized(cepstra)
@@ -100,14 +107,14 @@ class PhonemeEars:
 
     def _settle(self) -> Array:
         settled: Array = np.zeros((max(0, len(self._likely) - _LAG), len(PHONES) * STATES))
-        loop = self._model.transitions
         for n, row in enumerate(settled):
-            here = self._likely[n] * (1.0 if self._before is None else self._before @ loop)
-            here += 1e-30
+            here = self._likely[n] + 1e-30
+            if self._before is not None:
+                here *= self._model.forward(self._before)
             self._before = here / here.sum()
             after = np.ones_like(here)
             for likely in self._likely[n + _LAG : n : -1]:
-                after = loop @ (likely * after)
+                after = self._model.backward(likely * after)
                 after /= after.sum()
             row[:] = self._before * after
             row /= row.sum()

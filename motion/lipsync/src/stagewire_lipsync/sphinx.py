@@ -8,6 +8,7 @@ folder ``en-us`` in pocketsphinx; their layout is Sphinx 3's (github.com/cmusphi
 
 from __future__ import annotations
 
+import math
 import struct
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
 
 FILES = ("means", "variances", "sendump", "transition_matrices")
 PHONES = (
@@ -39,9 +41,8 @@ _NOISE = 0.01  # how likely a noise begins, in proportion to a phone
 class SphinxModel:
     """What is loaded once and shared by all that listen; it does not change.
 
-    Attributes:
-        transitions: Shape [126, 126]: the chance to be in a state 10 ms after another, every phone
-            being as likely as any other to follow.
+    Its products are small on purpose: a BLAS would spread larger ones over the cores that other
+    stages need.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,16 +58,20 @@ class SphinxModel:
         means = _parameters(folder / "means")
         variances = np.maximum(_parameters(folder / "variances"), _VARIANCE_FLOOR)
         weights = _mixture_weights(folder / "sendump")
-        self.transitions = _loop(_matrices(folder / "transition_matrices"))
-        # log N(x) = x·(mean/variance) - x²·(1/2 variance) + constant: one matrix product for each
-        # stream, [x, x²] by [26, phones * Gaussians].
+        counts = _matrices(folder / "transition_matrices").astype(np.float64)
+        self._stays = np.diagonal(counts, axis1=1, axis2=2) / counts.sum(-1)
+        # Every phone is as likely as any other to follow.
+        self._begins = np.where(np.arange(len(PHONES)) < 2, _NOISE, 1.0)
+        self._begins /= self._begins.sum()
+        # log N(x) = x·(mean/variance) - x²·(1/2 variance) + constant: a matrix product for each
+        # stream and phone, [x, x²] by [26, Gaussians].
         linear, square = means / variances, -0.5 / variances
         both = np.concatenate([linear, square], axis=-1)
         self._gaussians = [
-            np.ascontiguousarray(both[:, s].reshape(-1, 2 * CEPSTRA).T) for s in range(_STREAMS)
+            np.ascontiguousarray(both[:, s].transpose(0, 2, 1)) for s in range(_STREAMS)
         ]
         constant = -0.5 * (np.log(2 * np.pi * variances) + means**2 / variances).sum(-1)
-        self._constants = [constant[:, s].reshape(-1) for s in range(_STREAMS)]
+        self._constants = [constant[:, s, None] for s in range(_STREAMS)]
         # [stream] of [phone, Gaussian, state].
         self._weights = [
             np.ascontiguousarray(
@@ -93,10 +98,26 @@ class SphinxModel:
             strict=True,
         ):
             scores = np.concatenate([stream, stream**2], axis=1) @ gaussians + constants
-            scores = scores.reshape(-1, len(PHONES), _GAUSSIANS).transpose(1, 0, 2)
             best = scores.max(-1, keepdims=True)
             total += np.log(np.exp(scores - best) @ weights + 1e-30) + best
         return total.transpose(1, 0, 2).reshape(-1, len(PHONES) * STATES)
+
+    def forward(self, chances: Doubles) -> Doubles:
+        """How likely each state is 10 ms after ``chances``; shape [126], as these."""
+        now = chances.reshape(len(PHONES), STATES)
+        then: Doubles = now * self._stays
+        leaves = now - then
+        then[:, 1:] += leaves[:, :-1]
+        then[:, 0] += leaves[:, -1].sum() * self._begins
+        return np.ravel(then)
+
+    def backward(self, likely: Doubles) -> Doubles:
+        """How likely each state makes what is ``likely`` for those 10 ms later; shape [126]."""
+        then = likely.reshape(len(PHONES), STATES)
+        follows: Doubles = np.empty_like(then)
+        follows[:, :-1] = then[:, 1:]
+        follows[:, -1] = (self._begins * then[:, 0]).sum()
+        return np.ravel(follows + self._stays * (then - follows))
 
 
 def _parameters(path: Path) -> Array:
@@ -106,19 +127,24 @@ def _parameters(path: Path) -> Array:
     at += 12 + 4 * streams  # the lengths of the streams' vectors
     (count,) = struct.unpack_from("<i", data, at)
     shape = (len(PHONES), _STREAMS, _GAUSSIANS, CEPSTRA)
-    if (phones, streams, gaussians) != shape[:3] or count != np.prod(shape):
+    if (phones, streams, gaussians, count) != (*shape[:3], math.prod(shape)):
         raise ValueError(f"{path} is not of the model this reads: its shape is another")
-    return np.frombuffer(data, "<f4", count, at + 4).reshape(shape)
+    return _numbers(path, data, at + 4, shape)
 
 
 def _matrices(path: Path) -> Array:
     """Transition counts, shape [phone, from state, to state or exit]."""
     data, at = _body(path)
     shape = (len(PHONES), STATES, STATES + 1)
-    *found, count = struct.unpack_from("<4i", data, at)
-    if tuple(found) != shape:
+    if struct.unpack_from("<4i", data, at) != (*shape, math.prod(shape)):
         raise ValueError(f"{path} is not of the model this reads: its shape is another")
-    return np.frombuffer(data, "<f4", count, at + 16).reshape(shape)
+    return _numbers(path, data, at + 16, shape)
+
+
+def _numbers(path: Path, data: bytes, at: int, shape: tuple[int, ...]) -> Array:
+    if len(data) < at + 4 * math.prod(shape):
+        raise ValueError(f"{path} is cut short")
+    return np.frombuffer(data, "<f4", math.prod(shape), at).reshape(shape)
 
 
 def _body(path: Path) -> tuple[bytes, int]:
@@ -126,7 +152,9 @@ def _body(path: Path) -> tuple[bytes, int]:
     data = path.read_bytes()
     mark = b"endhdr\n"
     at = data.find(mark) + len(mark)
-    if not data.startswith(b"s3\n") or data[at : at + 4] != b"\x44\x33\x22\x11":
+    longest = 4 + 4 * 8  # the mark, and the numbers that tell the shape
+    marked = data[at : at + 4] == b"\x44\x33\x22\x11"
+    if not data.startswith(b"s3\n") or not marked or len(data) < at + longest:
         raise ValueError(f"{path} is no little-endian file of Sphinx 3")
     return data, at + 4
 
@@ -150,22 +178,3 @@ def _mixture_weights(path: Path) -> Array:
         raise ValueError(f"{path} is not of the model this reads: its shape is another")
     own = stored[:, :, : len(PHONES) * STATES].astype(np.float32)
     return np.asarray(np.exp(-own * _WEIGHT_UNIT), np.float32)
-
-
-def _loop(counts: Array) -> npt.NDArray[np.float64]:
-    """Phones one after the other in any order."""
-    states = len(PHONES) * STATES
-    chances = counts.astype(np.float64) / counts.sum(-1, keepdims=True)
-    begins = np.ones(len(PHONES))
-    begins[:2] = _NOISE
-    begins /= begins.sum()
-    loop = np.zeros((states, states))
-    for phone in range(len(PHONES)):
-        for state in range(STATES):
-            here = phone * STATES + state
-            loop[here, here] = chances[phone, state, state]
-            if state + 1 < STATES:
-                loop[here, here + 1] = 1 - chances[phone, state, state]
-            else:
-                loop[here, ::STATES] += (1 - chances[phone, state, state]) * begins
-    return loop
