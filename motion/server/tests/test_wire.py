@@ -15,6 +15,12 @@ from hypothesis import strategies as st
 from stagewire.spatius_wire.v2 import spatius_wire_pb2 as pb
 from stagewire_motion_server import wire
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 
@@ -42,10 +48,12 @@ async def test_refused_before_the_upgrade(
         {name: value.replace("TOKEN", token) for name, value in sent.items()}
         for sent in (headers, query)
     )
-    async with aiohttp.ClientSession() as http:
-        url = client.running.ingress.replace("ws:", "http:") + "/websocket"
-        async with http.get(url, headers=headers, params=query) as answer:
-            assert (answer.status, await answer.json()) == (status, {"message": message})
+    url = client.running.ingress.replace("ws:", "http:") + "/websocket"
+    async with (
+        aiohttp.ClientSession() as http,
+        http.get(url, headers={**UPGRADE, **headers}, params=query) as answer,
+    ):
+        assert (answer.status, await answer.json()) == (status, {"message": message})
     assert len(client.running.server.tokens) == 1  # a refusal uses no token up
 
 
@@ -56,6 +64,7 @@ async def test_a_request_that_is_no_websocket(serve: Any) -> None:
         url = client.running.ingress.replace("ws:", "http:") + "/websocket?id=x"
         async with http.get(url, headers=headers) as answer:
             assert answer.status == 426
+    assert len(client.running.server.tokens) == 1
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shlex
 import sys
 
 from pydantic import ValidationError
@@ -54,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(chosen))
     except OSError as error:
-        print(f"cannot listen: {error.strerror or error}", file=sys.stderr)
+        print(error, file=sys.stderr)
         return 1
     return 0
 
@@ -73,18 +74,16 @@ async def _serve(chosen: Options) -> None:
 
     stop = stop_event()
     async with serving(chosen) as running:
-        key = "one of your --api-key" if chosen.api_key else "local"
-        app = chosen.app_id[0] if chosen.app_id else "local"
-        avatar = chosen.avatar_id[0] if chosen.avatar_id else "local"
+        variables = {
+            "API_KEY": "one of your --api-key" if chosen.api_key else "local",
+            "APP_ID": chosen.app_id[0] if chosen.app_id else "local",
+            "AVATAR_ID": chosen.avatar_id[0] if chosen.avatar_id else "local",
+            "CONSOLE_ENDPOINT": running.console,
+            "INGRESS_ENDPOINT": running.ingress,
+        }
         print(
             f"Motion Server listens on {running.host}:{running.port}; admin {running.admin}",
-            f"export SPATIUS_API_KEY={key!r}"
-            if chosen.api_key
-            else f"export SPATIUS_API_KEY={key}",
-            f"export SPATIUS_APP_ID={app}",
-            f"export SPATIUS_AVATAR_ID={avatar}",
-            f"export SPATIUS_CONSOLE_ENDPOINT={running.console}",
-            f"export SPATIUS_INGRESS_ENDPOINT={running.ingress}",
+            *(f"export SPATIUS_{name}={shlex.quote(value)}" for name, value in variables.items()),
             sep="\n",
             flush=True,
         )

@@ -79,5 +79,8 @@ async def serving(options: Options, now: Callable[[], float] = time.time) -> Asy
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
     await runner.setup()
-    await web.TCPSite(runner, host, port).start()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
     return int(runner.addresses[0][1])

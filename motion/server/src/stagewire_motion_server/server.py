@@ -100,10 +100,6 @@ class MotionServer:
             return _console_error(503, "unavailable", "Service Unavailable", str(error))
 
     async def _connect(self, request: web.Request) -> web.StreamResponse:
-        admitted = self._admit(request)
-        if isinstance(admitted, Refusal):
-            logger.info("refused: %d %s", admitted.status, admitted.message)
-            return web.json_response({"message": admitted.message}, status=admitted.status)
         socket = web.WebSocketResponse(
             heartbeat=_PING_SECONDS,
             max_msg_size=self.options.max_message_bytes,
@@ -112,6 +108,10 @@ class MotionServer:
         )
         if not socket.can_prepare(request).ok:
             return web.json_response({"message": "expected a WebSocket"}, status=426)
+        admitted = self._admit(request)
+        if isinstance(admitted, Refusal):
+            logger.info("refused: %d %s", admitted.status, admitted.message)
+            return web.json_response({"message": admitted.message}, status=admitted.status)
         await socket.prepare(request)
         if self._stopping or len(self.sessions) >= self.options.max_sessions:
             ending = refusals.STOPPING if self._stopping else refusals.FULL
