@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import wave
+from pathlib import Path
+
 import pytest
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire_lipsync import Performer
 from stagewire_motion_bridge.backend import Completed, Event, Motion
-from stagewire_motion_bridge.backends.lipsync import LipsyncFace
+from stagewire_motion_bridge.backends.lipsync import LipsyncFace, create
+from stagewire_motion_codec import arkit52
 from stagewire_motion_codec.arkit52 import CHANNELS, MAX_FRAMES, unpack
 
 JAW, PRESS = CHANNELS.index("jawOpen"), CHANNELS.index("mouthPressLeft")
@@ -72,3 +76,22 @@ async def test_an_alphabet_that_is_not_known_is_no_help_and_no_harm() -> None:
     await stage.face.audio(1, bytes(6_400))
     await stage.face.finish(1)
     assert sum(len(unpack(motion.payload)[1]) for motion in stage.motions()) == 10
+
+
+@pytest.mark.models
+async def test_a_voice_without_phonemes_moves_more_than_the_jaw() -> None:
+    stage = Stage()
+    opening = pb.Open(session_id="s", format={"encoding": 1, "sample_rate_hertz": 16_000})  # type: ignore[arg-type]  # a dict is taken
+    face = await create().connect(opening, arkit52.NAME, stage._emit)
+    path = Path(__file__).parents[3] / "tests" / "data" / "speech" / "librivox-0870.wav"
+    with wave.open(str(path)) as file:
+        pcm = file.readframes(file.getnframes())
+    await face.start(1)
+    for at in range(0, len(pcm), 1_600):
+        await face.audio(1, pcm[at : at + 1_600])
+    await face.finish(1)
+    frames = [frame.weights for motion in stage.motions() for frame in unpack(motion.payload)[1]]
+    assert len(frames) == -(-len(pcm) // 640)
+    for name in ("jawOpen", "mouthPressLeft", "mouthShrugLower", "mouthPucker", "mouthStretchLeft"):
+        assert max(weights[CHANNELS.index(name)] for weights in frames) > 0.2
+    assert len(face.idle_motion) >= 1

@@ -15,9 +15,6 @@ Array = npt.NDArray[np.float64]
 
 RATE = 100
 """Frames per second. Frame n is of the audio around n / RATE seconds, half a window each way."""
-HALF_WINDOW = 205 / 16_000
-"""Seconds of audio after a frame's middle that it needs."""
-
 _WINDOW = 410 / 16_000  # seconds
 _FILTERS, _LOWEST, _HIGHEST = 25, 130.0, 6_800.0  # of the model's feat.params
 _CEPSTRA, _LIFTER, _EMPHASIS = 13, 22, 0.97

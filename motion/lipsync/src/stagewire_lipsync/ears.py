@@ -18,13 +18,7 @@ _VOWEL = presence("AA")[0]
 
 
 class Ears(Protocol):
-    """Hears one voice, utterance after utterance.
-
-    Attributes:
-        look_ahead: Seconds of audio after a step's middle without which it is not settled.
-    """
-
-    look_ahead: float
+    """Hears one voice, utterance after utterance."""
 
     def start(self) -> None:
         """An utterance begins; how the voice sounds on the whole is remembered."""
@@ -46,8 +40,6 @@ class LoudnessEars:
     Args:
         sample_rate: Of the audio, in hertz.
     """
-
-    look_ahead = 0.5 / RATE
 
     def __init__(self, sample_rate: int) -> None:
         """Silence before."""

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from stagewire_lipsync.articulation import NAMES, SILENCE, SYMBOLS, Array, presence
-from stagewire_lipsync.cepstra import HALF_WINDOW, RATE, Cepstra
+from stagewire_lipsync.cepstra import Cepstra
 from stagewire_lipsync.frames import Floats
 from stagewire_lipsync.sphinx import CEPSTRA, PHONES, STATES, SphinxModel
 
 _LAG = 2
-"""Frames after one that settle it."""
+"""Frames after one that settle it: with _REACH and half a window, 63 ms of audio."""
 _REACH = 3
 """Frames to each side from which the differences of one are taken (Sphinx' 1s_c_d_dd)."""
 
@@ -42,7 +42,6 @@ class PhonemeEars:
 
     def __init__(self, sample_rate: int, model: SphinxModel) -> None:
         """Has heard nothing of the voice yet."""
-        self.look_ahead = HALF_WINDOW + (_REACH + _LAG) / RATE
         self._most = round(_MOST_SECONDS * sample_rate)
         self._cepstra = Cepstra(sample_rate)
         self._model = model

@@ -44,14 +44,7 @@ class Completed:
     turn: int
 
 
-@dataclass(frozen=True)
-class Idle:
-    """What the face does between turns: a loop, in the face's codec; at most once a session."""
-
-    payloads: Sequence[bytes]
-
-
-Event = Motion | Playback | Degraded | Completed | Idle
+Event = Motion | Playback | Degraded | Completed
 Emit = Callable[[Event], Awaitable[None]]
 
 
@@ -64,11 +57,13 @@ class Face(Protocol):
         codec: Of every payload.
         frame_rate: Frames per second; 0 when the payload carries its own.
         connection_id: The engine's name for this connection; may be empty.
+        idle_motion: Payloads for the time between turns, a loop; empty where there is none.
     """
 
     codec: str
     frame_rate: int
     connection_id: str
+    idle_motion: Sequence[bytes]
 
     async def start(self, turn: int) -> None:
         """Begins a turn; what is left of the one before is not wanted any more."""
@@ -102,7 +97,7 @@ class Backend(Protocol):
         name: What Describe says.
         models: The models in use, for Describe.
         codecs: What its faces can answer in, best first.
-        features: Of "phonemes", "livekit_room", "playback" and "idle_motion", what it can.
+        features: Of "phonemes", "livekit_room" and "playback", what it can.
     """
 
     name: str

@@ -113,6 +113,7 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
             connection_id=face.connection_id,
             max_audio_bytes=MAX_AUDIO_BYTES,
             features=self._backend.features,
+            idle_motion=face.idle_motion,
         )
 
 

@@ -21,7 +21,6 @@ from stagewire_motion_bridge.backend import (
     Degraded,
     Event,
     Face,
-    Idle,
     Motion,
     Playback,
 )
@@ -124,10 +123,6 @@ class Session:
 
     async def emit(self, event: Event) -> None:
         """Takes an event of the face; see :data:`stagewire_motion_bridge.backend.Emit`."""
-        if isinstance(event, Idle):
-            idle = motion_bridge_pb2.IdleMotion(payloads=event.payloads)
-            await self._outbox.put(Response(idle_motion=idle))
-            return
         turn = self._turn
         if turn is None or event.turn != turn.number:
             return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from stagekit.audio import to_float
@@ -12,7 +12,7 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2
 from stagewire_lipsync import FRAME_RATE, Frames, Performer, SphinxModel, idle_loop
 from stagewire_motion_codec import arkit52
 
-from stagewire_motion_bridge.backend import Completed, Emit, Idle, Motion
+from stagewire_motion_bridge.backend import Completed, Emit, Motion
 from stagewire_motion_bridge.backends.lipsync_phonemes import arpabet
 
 _MODEL = "sphinx-en-us"
@@ -26,14 +26,22 @@ class LipsyncFace:
         performer: Makes the frames.
         sample_rate: Of the voice, in hertz.
         emit: Takes the motion.
+        idle_motion: Payloads of a loop.
     """
 
     codec = arkit52.NAME
     frame_rate = FRAME_RATE
     connection_id = ""
 
-    def __init__(self, performer: Performer, sample_rate: int, emit: Emit) -> None:
+    def __init__(
+        self,
+        performer: Performer,
+        sample_rate: int,
+        emit: Emit,
+        idle_motion: Sequence[bytes] = (),
+    ) -> None:
         """A face at rest."""
+        self.idle_motion = idle_motion
         self._performer, self._sample_rate, self._emit = performer, sample_rate, emit
         self._emitted = 0
 
@@ -48,11 +56,11 @@ class LipsyncFace:
 
     async def audio(self, turn: int, pcm: bytes) -> None:
         """Emits the frames that this settles."""
-        await self._show(turn, await asyncio.to_thread(self._performer.hear, to_float(pcm)))
+        await self._show(turn, lambda: self._performer.hear(to_float(pcm)))
 
     async def finish(self, turn: int) -> None:
         """Emits the rest."""
-        await self._show(turn, await asyncio.to_thread(self._performer.finish))
+        await self._show(turn, self._performer.finish)
         await self._emit(Completed(turn))
 
     async def cancel(self, turn: int) -> None:
@@ -61,8 +69,8 @@ class LipsyncFace:
     async def close(self) -> None:
         """Nothing is held."""
 
-    async def _show(self, turn: int, frames: Frames) -> None:
-        for payload, count in await asyncio.to_thread(payloads, frames):
+    async def _show(self, turn: int, perform: Callable[[], Frames]) -> None:
+        for payload, count in await asyncio.to_thread(lambda: payloads(perform())):
             begin, self._emitted = self._emitted, self._emitted + count
             await self._emit(Motion(turn, payload, self._edge(begin), self._edge(self._emitted)))
 
@@ -94,7 +102,7 @@ class LipsyncBackend:
     name = "lipsync"
     models = (_MODEL,)
     codecs = (arkit52.NAME,)
-    features = ("phonemes", "idle_motion")
+    features = ("phonemes",)
 
     def __init__(
         self,
@@ -110,9 +118,9 @@ class LipsyncBackend:
 
     async def connect(self, opening: motion_bridge_pb2.Open, codec: str, emit: Emit) -> LipsyncFace:
         """See :class:`stagewire_motion_bridge.backend.Backend`."""
-        await emit(Idle(self._idle))
         rate = opening.format.sample_rate_hertz
-        return LipsyncFace(Performer(rate, self._new_seed(), self._model), rate, emit)
+        performer = Performer(rate, self._new_seed(), self._model)
+        return LipsyncFace(performer, rate, emit, self._idle)
 
 
 def create() -> LipsyncBackend:
