@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import inspect
 import logging
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from stagekit.admission import Admission
 from stagekit.channel import MAX_MESSAGE_BYTES
 from stagekit.errors import StageError, abort
 from stagekit.settings import StageSettings, describe, load
+from stagekit.signals import stop_event
 
 logger = logging.getLogger(__name__)
 
@@ -199,13 +199,7 @@ def run(
 async def _run(
     package: str, settings: StageSettings, build: Callable[[Any], Awaitable[Stage]]
 ) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    stop = stop_event()
     stage = await build(settings)
     async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
         logger.info("%s serves on %s:%d", package, settings.host, port)
