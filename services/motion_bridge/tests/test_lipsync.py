@@ -6,6 +6,7 @@ import wave
 from pathlib import Path
 
 import pytest
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire_lipsync import Performer
 from stagewire_motion_bridge.backend import Completed, Event, Motion
@@ -33,7 +34,7 @@ class Stage:
 @pytest.mark.parametrize(("rate", "samples"), [(16_000, 100_001), (22_050, 30_000), (8_000, 1)])
 async def test_motion_covers_the_audio_exactly(rate: int, samples: int) -> None:
     stage = Stage(rate)
-    await stage.face.start(1)
+    await stage.face.start(1, TraceContext())
     await stage.face.audio(1, bytes(2 * samples))
     await stage.face.finish(1)
     frame = at = 0
@@ -59,7 +60,7 @@ async def test_phonemes_of_either_alphabet_shape_the_mouth(
     for symbol, length in zip(symbols, [1_600, 2_400, 1_280, 2_400], strict=True):
         listed.append({"symbol": symbol, "start_sample": at, "end_sample": at + length})
         at += length
-    await stage.face.start(1)
+    await stage.face.start(1, TraceContext())
     await stage.face.phonemes(pb.TurnPhonemes(turn=1, alphabet=alphabet, phonemes=listed))  # type: ignore[arg-type]  # dicts and numbers are taken
     await stage.face.audio(1, b"\0\x10" * at)
     await stage.face.finish(1)
@@ -70,7 +71,7 @@ async def test_phonemes_of_either_alphabet_shape_the_mouth(
 
 async def test_an_alphabet_that_is_not_known_is_no_help_and_no_harm() -> None:
     stage = Stage()
-    await stage.face.start(1)
+    await stage.face.start(1, TraceContext())
     sound = {"symbol": "M", "start_sample": 0, "end_sample": 3_200}
     await stage.face.phonemes(pb.TurnPhonemes(turn=1, alphabet=0, phonemes=[sound]))  # type: ignore[list-item]  # a dict is taken
     await stage.face.audio(1, bytes(6_400))
@@ -86,7 +87,7 @@ async def test_a_voice_without_phonemes_moves_more_than_the_jaw() -> None:
     path = Path(__file__).parents[3] / "tests" / "data" / "speech" / "librivox-0870.wav"
     with wave.open(str(path)) as file:
         pcm = file.readframes(file.getnframes())
-    await face.start(1)
+    await face.start(1, TraceContext())
     for at in range(0, len(pcm), 1_600):
         await face.audio(1, pcm[at : at + 1_600])
     await face.finish(1)

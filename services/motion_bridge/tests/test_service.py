@@ -13,6 +13,7 @@ import pytest
 from stagekit.errors import StageError, from_rpc_error
 from stagekit.testing import channel_to, stream_of
 from stagewire.common.v1 import audio_pb2, turn_pb2
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire.motion_bridge.v1 import motion_bridge_pb2_grpc as rpc
 from stagewire_motion_bridge.backend import Completed, Emit, Motion
@@ -140,14 +141,17 @@ class Slow(LipsyncFace):
 
     def __init__(self, emit: Emit) -> None:
         self._emit, self.idle_motion = emit, ()
-        self._task: asyncio.Task[None] | None = None
+        self._heard = asyncio.Event()
 
-    async def start(self, turn: int) -> None:
+    async def run(self) -> None:
+        await self._heard.wait()
+        await self._stream()
+
+    async def start(self, turn: int, trace: TraceContext) -> None:
         self._turn, self._frames = turn, 0
 
     async def audio(self, turn: int, pcm: bytes) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._stream())
+        self._heard.set()
 
     async def finish(self, turn: int) -> None:
         await self._emit(Completed(turn))
@@ -159,8 +163,7 @@ class Slow(LipsyncFace):
             await asyncio.sleep(0.002)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        """Its stream was cancelled."""
 
 
 class SlowBackend(LipsyncBackend):

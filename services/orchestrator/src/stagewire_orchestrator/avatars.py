@@ -30,6 +30,9 @@ class Avatar(BaseModel):
     persona: str = Field(min_length=1, description="The language model's system message.")
     greeting: str = Field("", description="Spoken when the client joins; empty for none.")
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
+    motion_avatar_id: str = Field(
+        "", description="The avatar's id at the motion engine; empty for the engine's default."
+    )
     language: str = Field("en-US", description="BCP 47.")
     speaking_rate_percent: int = Field(100, ge=50, le=200)
     temperature: float = Field(0.4, ge=0, le=2)

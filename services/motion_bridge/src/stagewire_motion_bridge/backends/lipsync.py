@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from stagekit.audio import to_float
 from stagekit.model_fetch import ensure
+from stagewire.common.v1 import trace_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 from stagewire_lipsync import FRAME_RATE, Frames, Performer, SphinxModel, idle_loop
 from stagewire_motion_codec import arkit52
@@ -32,6 +33,7 @@ class LipsyncFace:
     codec = arkit52.NAME
     frame_rate = FRAME_RATE
     connection_id = ""
+    first_motion_wait = None
 
     def __init__(
         self,
@@ -45,7 +47,10 @@ class LipsyncFace:
         self._performer, self._sample_rate, self._emit = performer, sample_rate, emit
         self._emitted = 0
 
-    async def start(self, turn: int) -> None:
+    async def run(self) -> None:
+        """Nothing goes on by itself here."""
+
+    async def start(self, turn: int, trace: trace_pb2.TraceContext) -> None:
         """See :class:`stagewire_motion_bridge.backend.Face`; so with the others."""
         self._performer.start()
         self._emitted = 0
@@ -115,6 +120,9 @@ class LipsyncBackend:
         warm.hear(np.zeros(6_400, np.float32))
         warm.finish()
         self._idle = [payload for payload, _ in payloads(idle_loop(_IDLE_SECONDS, new_seed()))]
+
+    async def run(self) -> None:
+        """Nothing goes on beside the faces."""
 
     async def connect(self, opening: motion_bridge_pb2.Open, codec: str, emit: Emit) -> LipsyncFace:
         """See :class:`stagewire_motion_bridge.backend.Backend`."""
