@@ -90,9 +90,10 @@ class SpatiusBackend:
             regions, self._settings.attempts, self._settings.full_seconds, self._new_random()
         )
         keeper = Keeper(connect, policy, self._settings, clock)
-        await keeper.first()
         in_room = room is not None
-        return SpatiusFace(hertz, kind.engine_hertz, in_room, keeper, self._settings, emit, clock)
+        face = SpatiusFace(hertz, kind.engine_hertz, in_room, keeper, self._settings, emit, clock)
+        await keeper.first()
+        return face
 
     async def _session(
         self, kind: Kind, region: int, room: spatius.LiveKitEgressConfig | None = None
@@ -133,6 +134,7 @@ class SpatiusBackend:
             region=told.region_list()[0],
             console_endpoint_url=told.console_endpoint,
             ingress_endpoint_url=told.ingress_endpoint,
+            warm_tls=not told.ingress_endpoint.startswith(("ws:", "http:")),
             timeout=told.connect_seconds,
         )
 

@@ -26,7 +26,7 @@ from stagewire_motion_bridge.backends.spatius.connection import (
     Gone,
     MotionSession,
 )
-from stagewire_motion_bridge.backends.spatius.errors import meaning, where
+from stagewire_motion_bridge.backends.spatius.errors import Action, meaning, where
 from stagewire_motion_bridge.backends.spatius.keeper import Keeper
 from stagewire_motion_bridge.backends.spatius.settings import SpatiusSettings
 from stagewire_motion_bridge.backends.spatius.voice import Voice
@@ -52,6 +52,7 @@ class _Turn:
         before: The session's latest request before this turn's first byte.
         keyframes: Keyframes received, over all its requests.
         waits_since: Since when an answer is due; None while none is.
+        lost_at: When its session was lost; None once there is motion again.
         given_up: It goes on without lips.
     """
 
@@ -62,6 +63,7 @@ class _Turn:
     before: str = ""
     keyframes: int = 0
     waits_since: float | None = None
+    lost_at: float | None = None
     given_up: bool = False
 
     def owns(self, session: MotionSession, request: str) -> bool:
@@ -245,6 +247,10 @@ class SpatiusFace:
             return
         begin, turn.keyframes = turn.keyframes, turn.keyframes + len(response.animation.keyframes)
         turn.waits_since = None
+        if turn.lost_at is not None:
+            gap = self._clock() - turn.lost_at
+            logger.info("turn %d: motion is back after %.2f s", turn.number, gap)
+            turn.lost_at = None
         turn.voice.answered(turn.keyframes / spatius.FRAME_RATE)
         if response.end and not turn.voice.ended:
             await self._give_up(turn, _EARLY)
@@ -257,12 +263,15 @@ class SpatiusFace:
     async def _complained(self, session: MotionSession, item: Complaint) -> None:
         turn, error = self._turn, item.error
         logger.warning("Motion Server complains: %s", where(error))
-        if turn is None or turn.given_up:
-            return
-        if not error.req_id or turn.owns(session, error.req_id):
-            await self._give_up(turn, meaning(error).error(where(error)))
+        what = meaning(error)
+        if what.action is not Action.RETRY:
+            session.abandon(error)  # it is about the session, which may not be closed for it
+        elif turn is not None and (not error.req_id or turn.owns(session, error.req_id)):
+            await self._give_up(turn, what.error(where(error)))
 
     def _gone(self, session: MotionSession, item: Gone) -> None:
+        if self._turn is not None and self._turn.session is session:
+            self._turn.lost_at = self._turn.lost_at or self._clock()
         self._keeper.lost(item.error)
         self._tasks.create_task(session.close())  # its goodbye is not waited for
 
@@ -305,11 +314,15 @@ class SpatiusFace:
                 f"Motion Server sent no motion for {self._settings.late_seconds:g} s",
             )
             await self._give_up(self._turn, self._keeper.problem or late)
+        if self._keeper.session is not None:
+            self._keeper.session.abandon(TimeoutError())  # it hangs: the next turn gets another one
 
     # --- ends --------------------------------------------------------------------------------
 
     async def _give_up(self, turn: _Turn, why: StageError) -> None:
         """The turn goes on without lips; the next one may have them again."""
+        if turn.given_up:
+            return
         logger.warning("turn %d goes on without lips: %s", turn.number, why.message)
         turn.given_up = True
         self._stop(turn)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from stagekit.errors import StageError
 
@@ -51,7 +52,8 @@ class Keeper:
         self._clock = clock
         self._since = clock()
         self._next: Retry | None = Retry(0.0, 0)
-        self._refused = False
+        self._next_at = clock()
+        self._refused = self._full = False
         self._news = asyncio.Event()
 
     async def first(self) -> None:
@@ -63,21 +65,19 @@ class Keeper:
         """
         try:
             async with asyncio.timeout(self._settings.connect_seconds):
-                while self.session is None and self._next is not None:
-                    if self._next.pause >= self._settings.connect_seconds:
-                        break
+                while self.session is None and self._next is not None and not self._full:
                     await asyncio.sleep(self._next.pause)
                     await self._try(self._next.region)
         except TimeoutError as error:
-            self._note(error)
+            if self.problem is None:
+                self._note(error)
         if self.problem is not None and not self.transient:
             raise self.problem
 
     @property
     def transient(self) -> bool:
         """Whether the problem may go away by itself within a turn or two."""
-        waits = self._next is not None and self._next.pause >= self._settings.full_seconds
-        return not self._refused and not waits
+        return not self._refused and not self._full
 
     async def run(self) -> None:
         """Connects when a session is wanted and there is none; runs until cancelled."""
@@ -85,17 +85,19 @@ class Keeper:
             self._news.clear()
             if self.session is not None:
                 await self._look_after(self.session)
-            elif self._next is None:
-                await self._news.wait()
             else:
-                await asyncio.sleep(self._next.pause)
-                await self._try(self._next.region)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(None if self._next is None else self._next_at):
+                        await self._news.wait()
+                        continue
+                if self._next is not None:
+                    await self._try(self._next.region)
 
     def want(self) -> None:
-        """A turn begins: a session that was given up is wanted again, unless it was refused."""
+        """A turn begins: a session is wanted now, unless it was refused or the account is full."""
         self.resting_since = None
-        if self.session is None and self._next is None and not self._refused:
-            self._next = self._policy.again()
+        if self.session is None and self.transient:
+            self._next, self._next_at = self._policy.again(), self._clock()
         self._news.set()
 
     def rest(self) -> None:
@@ -137,8 +139,9 @@ class Keeper:
     def _note(self, error: Exception) -> None:
         what = meaning(error)
         self._next = self._policy.failed(what.action)
-        self._refused = what.action is Action.STOP
-        full = self._settings.full_seconds if what.action is Action.WAIT else None
+        self._next_at = self._clock() + (self._next.pause if self._next is not None else 0.0)
+        self._refused, self._full = what.action is Action.STOP, what.action is Action.WAIT
+        full = self._settings.full_seconds if self._full else None
         self.problem = what.error(where(error), full)
         logger.warning(
             "no Motion Server session: %s; next try %s",

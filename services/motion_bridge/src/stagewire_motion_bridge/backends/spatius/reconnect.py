@@ -61,10 +61,10 @@ class Reconnect:
     def failed(self, action: Action) -> Retry | None:
         """What to do after a failure; None: nothing before the next turn, or ever (STOP)."""
         self._failures += 1
-        if action in (Action.STOP, Action.REST) or self._failures >= self._attempts:
-            return None
         if action is Action.WAIT:
             return Retry(self._full_seconds, 0)
+        if action in (Action.STOP, Action.REST) or self._failures >= self._attempts:
+            return None
         if action is Action.FRESH:
             self._fresh += 1
             return Retry(0.0, 0) if self._fresh == 1 else None
