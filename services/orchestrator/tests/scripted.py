@@ -30,7 +30,11 @@ COMPLETED = turn_pb2.TURN_END_REASON_COMPLETED
 class Asr(asr_pb2_grpc.AsrServiceServicer):
     """Hears nothing."""
 
+    def __init__(self) -> None:
+        self.streams = 0
+
     async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        self.streams += 1
         await anext(requests)
         yield asr_pb2.TranscribeResponse(ready=asr_pb2.Ready(language="en-US"))
         async for _ in requests:
@@ -106,11 +110,12 @@ class Egress(egress_pb2_grpc.EgressServiceServicer):
     """A client that is there at once, and plays at once; keeps what it was sent."""
 
     def __init__(self) -> None:
+        self.opened: list[egress_pb2.Open] = []
         self.received: list[egress_pb2.DeliverRequest] = []
 
     async def Deliver(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         pb = egress_pb2
-        await anext(requests)
+        self.opened.append((await anext(requests)).open)
         yield pb.DeliverResponse(ready=pb.Ready(join_url="ws://scripted/v1/join"))
         joined = pb.Participant(identity="user", change=pb.Participant.CHANGE_JOINED)
         yield pb.DeliverResponse(participant=joined)

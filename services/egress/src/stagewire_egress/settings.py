@@ -6,12 +6,8 @@ import re
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
+from stagekit.origins import LOCAL, pattern
 from stagekit.settings import StageSettings
-
-_LOCAL_ORIGINS = (
-    "http://localhost:*, https://localhost:*, http://127.0.0.1:*, https://127.0.0.1:*, "
-    "http://[::1]:*, https://[::1]:*"
-)
 
 
 class EgressSettings(StageSettings):
@@ -32,7 +28,7 @@ class EgressSettings(StageSettings):
         "Empty: ws://HOST:PORT/v1/join as it listens.",
     )
     websocket_origins: str = Field(
-        _LOCAL_ORIGINS,
+        LOCAL,
         description="Pages that may connect, comma-separated; `*` stands for any characters but "
         "`/`, alone for every page. A client that sends no Origin (not a browser) may always.",
     )
@@ -64,14 +60,4 @@ class EgressSettings(StageSettings):
 
     def origins(self) -> list[re.Pattern[str] | None]:
         """The allowed Origin headers as patterns; None stands for an absent header."""
-        globs = [glob.strip() for glob in self.websocket_origins.split(",") if glob.strip()]
-        return [None, *(_pattern(glob) for glob in globs)]
-
-
-def _pattern(glob: str) -> re.Pattern[str]:
-    if glob == "*":
-        return re.compile(".*")
-    pattern = re.escape(glob).replace(r"\*", "[^/]*")
-    # A browser leaves the scheme's default port out of the Origin.
-    pattern = re.sub(r":\[\^/\]\*$", r"(:[0-9]+)?", pattern)
-    return re.compile(pattern)
+        return [None, pattern(self.websocket_origins)]

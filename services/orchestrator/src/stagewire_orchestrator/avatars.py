@@ -31,6 +31,9 @@ class Avatar(BaseModel):
     greeting: str = Field("", description="Spoken when the client joins; empty for none.")
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
     language: str = Field("en-US", description="BCP 47.")
+    motion_avatar_id: str = Field(
+        "", description="Its id at the motion engine, such as Spatius' avatar id; empty: the name."
+    )
     speaking_rate_percent: int = Field(100, ge=50, le=200)
     temperature: float = Field(0.4, ge=0, le=2)
     max_output_tokens: int = Field(120, ge=1)
@@ -40,8 +43,12 @@ class Avatar(BaseModel):
     stages: Stages = Field(default_factory=Stages)
 
 
-def load(path: str = "") -> dict[str, Avatar]:
-    """Profiles by avatar id, from a YAML file (empty: the packaged ones); the first is the default.
+def load(path: str = "", motion_avatar_id: str = "") -> dict[str, Avatar]:
+    """Profiles by avatar id; the first is the default.
+
+    Args:
+        path: A YAML file; empty: the packaged ones.
+        motion_avatar_id: The default avatar's, unless its profile names one.
 
     Raises:
         SystemExit: When the file cannot be read or a profile is wrong; names file, id and field.
@@ -61,4 +68,6 @@ def load(path: str = "") -> dict[str, Avatar]:
             problem = error.errors()[0]
             field = ".".join(str(part) for part in problem["loc"])
             raise SystemExit(f"{source}: avatar {avatar_id}: {field}: {problem['msg']}") from error
+    default = next(iter(avatars.values()))
+    default.motion_avatar_id = default.motion_avatar_id or motion_avatar_id
     return avatars

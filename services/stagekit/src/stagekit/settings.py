@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
-from typing import Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StageSettings(BaseSettings):
-    """What every service can be told. A service adds its own and sets its ``env_prefix``."""
+    """What every service can be told. A service adds its own and sets its ``env_prefix``.
+
+    Attributes:
+        plain_names: Fields that are also read from the environment under their plain upper-case
+            name, such as LIVEKIT_URL, because other programs already know them by it.
+    """
 
     model_config = SettingsConfigDict(env_prefix="STAGEWIRE_", extra="ignore")
+    plain_names: ClassVar[tuple[str, ...]] = ()
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
     port: int = Field(0, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
@@ -27,6 +34,12 @@ class StageSettings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", description="A log line's form.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_plain_names(cls, given: dict[str, Any]) -> dict[str, Any]:
+        plain = {name: os.environ.get(name.upper(), "") for name in cls.plain_names}
+        return {**{name: value for name, value in plain.items() if value}, **given}
+
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
@@ -38,7 +51,7 @@ def load(settings: type[Settings]) -> Settings:
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
-            variable = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+            variable = prefix + ("_".join(str(part) for part in problem["loc"]).upper() or "*")
             print(f"{variable}: {problem['msg']}{_got(variable, problem)}", file=sys.stderr)
         print("`python -m PACKAGE --help` lists the variables.", file=sys.stderr)
         raise SystemExit(2) from None
@@ -46,7 +59,9 @@ def load(settings: type[Settings]) -> Settings:
 
 def _got(variable: str, problem: ErrorDetails) -> str:
     """The value as it was given; never one that may be a secret, nor other variables' values."""
-    if problem["type"] == "missing" or re.search("KEY|TOKEN|SECRET|PASSWORD", variable):
+    whole = not problem["loc"]  # what does not fit together: its input is every variable
+    secret = re.search("KEY|TOKEN|SECRET|PASSWORD", variable)
+    if whole or secret or problem["type"] == "missing":
         return ""
     return f" (got {problem['input']!r})"
 
@@ -54,8 +69,10 @@ def _got(variable: str, problem: ErrorDetails) -> str:
 def describe(settings: type[BaseSettings]) -> str:
     """The variables, a line each, for ``--help``."""
     prefix = settings.model_config.get("env_prefix", "")
+    plain = getattr(settings, "plain_names", ())
     return "\n".join(
         f"  {prefix}{name.upper()}={_shown(field.default)}\n      {field.description or ''}"
+        + (f" Also read: {name.upper()}." if name in plain else "")
         for name, field in settings.model_fields.items()
     )
 

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Callable
 
+from stagekit.allowance import Allowance
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from websockets.asyncio.server import ServerConnection
@@ -17,7 +18,7 @@ from stagewire_egress.delivery import Uplink
 from stagewire_egress.websocket import frames
 from stagewire_egress.websocket.downlink import Downlink
 from stagewire_egress.websocket.frames import Close, Frame, MalformedError
-from stagewire_egress.websocket.microphone import Allowance, Microphone
+from stagewire_egress.websocket.microphone import Microphone
 
 logger = logging.getLogger(__name__)
 
