@@ -60,11 +60,16 @@ async def orchestrator(max_sessions: int = 4, **more: Any) -> AsyncIterator[Orch
         rooms, tokens = Rooms(settings), ApiTokens(settings.token_seconds)
         sessions = Sessions(settings, PROFILES, channels, admission, rooms, tokens)
         app = build_app(settings, sessions, rooms, tokens)
-        async with _serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as http:
-            yield Orchestrator(sessions, http, stages, admission, rooms, url)
-        await sessions.close()
-        await rooms.close()
-        await channels.close()
+        try:
+            async with (
+                _serving(app) as url,
+                httpx.AsyncClient(base_url=url, trust_env=False) as http,
+            ):
+                yield Orchestrator(sessions, http, stages, admission, rooms, url)
+        finally:
+            await sessions.close()
+            await rooms.close()
+            await channels.close()
 
 
 @asynccontextmanager
@@ -73,8 +78,10 @@ async def _serving(app: FastAPI) -> AsyncIterator[str]:
     server = HttpServer(app)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(server.serve([listener]))
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
 
 
 async def summaries(orch: Orchestrator, session_id: str, count: int) -> list[Any]:

@@ -118,7 +118,7 @@ def _add_events(routes: APIRouter, sessions: Sessions, guard: Guard) -> None:
         dependencies=[Depends(guard.participant)],
     )
     async def watch_session(
-        session_id: str, after: Annotated[int, Depends(seen)]
+        session_id: str, after: int = Depends(seen)
     ) -> AsyncIterator[ServerSentEvent]:
         """Streams the session's events (SessionEvent in JSON), and a comment when all is quiet.
 
