@@ -25,6 +25,7 @@ from stagewire_egress.websocket import frames
 from stagewire_egress.websocket.client import WebSocketClient
 from stagewire_egress.websocket.connection import close
 from stagewire_egress.websocket.frames import Close, Join
+from stagewire_egress.websocket.native import NativeWire
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,7 @@ class WebSocketServer:
                 error_pb2.ERROR_REASON_INVALID_FIELD,
                 "web_socket.join_token is another session's; make a random one for each session",
             )
-        client = WebSocketClient(opening, uplink, self._join_url, self._settings, self._clock)
+        client = WebSocketClient(opening, uplink, self._join_url, self._settings)
         self._clients[key] = client, trace_id_of(opening.trace.traceparent)
         try:
             yield client
@@ -147,7 +148,9 @@ class WebSocketServer:
         log.trace_id.set(trace_id)
         logger.info("client joins")
         with suppress(ConnectionClosed):
-            await client.serve(ws, join)
+            await client.serve(
+                ws, lambda opening, uplink, _: NativeWire(opening, uplink, join, self._clock)
+            )
         logger.info("client gone")
 
     async def _await_join(self, ws: ServerConnection) -> Join | None:
