@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -14,6 +15,11 @@ class EgressSettings(StageSettings):
     """The egress stage's settings: ``STAGEWIRE_EGRESS_*``."""
 
     model_config = SettingsConfigDict(env_prefix="STAGEWIRE_EGRESS_", extra="ignore")
+    plain_names: ClassVar[tuple[str, ...]] = (
+        "spatius_app_id",
+        "spatius_avatar_id",
+        "spatius_region",
+    )
 
     port: int = Field(50055, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
     websocket_host: str = Field(
@@ -50,6 +56,21 @@ class EgressSettings(StageSettings):
         description="Voice and motion held for one client until it has played them. Must exceed "
         "the orchestrator's lead (10 s of voice).",
     )
+
+    session_target: str = Field(
+        "",
+        description="The orchestrator's gRPC, host:port. With it, clients of Spatius' Backend Mode "
+        "demos connect to /ws/agent and get a session without showing anything; empty: there is no "
+        "such path.",
+    )
+    instance_target: str = Field(
+        "",
+        description="Where the orchestrator reaches this very instance, host:port; needed for "
+        "/ws/agent where there are several.",
+    )
+    spatius_app_id: str = Field("", description="Told to those clients: their SDK needs one.")
+    spatius_avatar_id: str = Field("", description="The default avatar's id at Spatius.")
+    spatius_region: str = Field("us-west", description="Told to those clients.")
 
     @field_validator("public_url")
     @classmethod

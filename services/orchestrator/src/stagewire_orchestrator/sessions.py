@@ -221,6 +221,7 @@ class Sessions:
             trace_id=session.trace_id,
             metadata=request.metadata,
             room=room,
+            motion_avatar_id=self._avatars[avatar_id].motion_avatar_id,
         )
         record.create_time.GetCurrentTime()
         expires = Timestamp()

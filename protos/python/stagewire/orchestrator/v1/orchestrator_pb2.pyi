@@ -111,6 +111,7 @@ class Session(_message.Message):
     TURNS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     ROOM_FIELD_NUMBER: _builtins.int
+    MOTION_AVATAR_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its id."""
     avatar_id: _builtins.str
@@ -129,6 +130,10 @@ class Session(_message.Message):
     """Turns begun, speculative ones included."""
     room: _builtins.str
     """The LiveKit room; empty for a WebSocket."""
+    motion_avatar_id: _builtins.str
+    """The avatar's id at its motion engine, such as Spatius' avatar id; empty when its profile names
+    none.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -156,10 +161,11 @@ class Session(_message.Message):
         turns: _builtins.int = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         room: _builtins.str = ...,
+        motion_avatar_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "locale", b"locale", "metadata", b"metadata", "room", b"room", "session_id", b"session_id", "state", b"state", "trace_id", b"trace_id", "transport", b"transport", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "locale", b"locale", "metadata", b"metadata", "motion_avatar_id", b"motion_avatar_id", "room", b"room", "session_id", b"session_id", "state", b"state", "trace_id", b"trace_id", "transport", b"transport", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -22,6 +22,9 @@ from websockets.http11 import Request, Response
 from stagewire_egress.delivery import Delivery, Uplink
 from stagewire_egress.settings import EgressSettings
 from stagewire_egress.websocket import frames
+from stagewire_egress.websocket.backend_mode.host import Host
+from stagewire_egress.websocket.backend_mode.pages import AGENT_PATH, PageConnection, Pages
+from stagewire_egress.websocket.backend_mode.sessions import SessionApi
 from stagewire_egress.websocket.client import WebSocketClient
 from stagewire_egress.websocket.connection import close
 from stagewire_egress.websocket.frames import Close, Join
@@ -56,6 +59,12 @@ class WebSocketServer:
         self._strangers = 0
         self._server: Server | None = None
         self._join_url = settings.public_url
+        self._pages = Pages(settings)
+        self._sessions = (
+            SessionApi(settings.session_target, settings.instance_target)
+            if settings.session_target
+            else None
+        )
 
     async def start(self) -> None:
         """Listens."""
@@ -69,7 +78,8 @@ class WebSocketServer:
                 settings.websocket_host,
                 settings.websocket_port,
                 origins=settings.origins(),
-                process_request=_only_join,
+                process_request=self._admit,
+                create_connection=PageConnection,
                 compression=None,  # voice does not shrink, and inflating can exhaust memory
                 max_size=frames.MAX_UPLINK_BYTES,
                 write_limit=_WRITE_LIMIT_BYTES,
@@ -95,6 +105,8 @@ class WebSocketServer:
         if self._server is not None:
             self._server.close(code=Close.COME_BACK, reason="this instance stops; come back")
             await self._server.wait_closed()
+        if self._sessions is not None:
+            await self._sessions.close()
 
     @asynccontextmanager
     async def open(self, opening: egress_pb2.Open, uplink: Uplink) -> AsyncIterator[Delivery]:
@@ -129,6 +141,9 @@ class WebSocketServer:
 
     async def _handle(self, ws: ServerConnection) -> None:
         """One connection, from its opening to its close."""
+        if self._sessions is not None and _path(ws.request) == AGENT_PATH:
+            await Host(self._settings, self._sessions, self._client, self._clock).serve(ws)
+            return
         if self._strangers >= _MAX_STRANGERS:
             await close(ws, Close.TRY_LATER, "too many connections wait to join; try again")
             return
@@ -167,6 +182,21 @@ class WebSocketServer:
             pass
         return None
 
+    def _client(self, token: str) -> WebSocketClient | None:
+        found = self._find(token)
+        return found[0] if found is not None else None
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to what is no client's opening handshake; None for one that is."""
+        path = _path(request)
+        if path == JOIN_PATH or (path == AGENT_PATH and self._sessions is not None):
+            return None
+        if self._sessions is not None:
+            page = self._pages.answer(connection, request)
+            if page is not None:
+                return page
+        return connection.respond(http.HTTPStatus.NOT_FOUND, f"clients join at {JOIN_PATH}\n")
+
     def _find(self, token: str) -> tuple[WebSocketClient, str] | None:
         """The session that the token opens. Takes the same time for every wrong token."""
         shown = token.encode()
@@ -183,7 +213,5 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _only_join(connection: ServerConnection, request: Request) -> Response | None:
-    if request.path.partition("?")[0] == JOIN_PATH:
-        return None
-    return connection.respond(http.HTTPStatus.NOT_FOUND, f"clients join at {JOIN_PATH}\n")
+def _path(request: Request | None) -> str:
+    return request.path.partition("?")[0] if request is not None else ""

@@ -60,6 +60,9 @@ class Session(BaseModel):
     turns: int = Field(description="Turns begun, speculative ones included.")
     metadata: dict[str, str] = Field(description="The caller's own labels.")
     room: str = Field(description="The LiveKit room; empty for a WebSocket.")
+    motion_avatar_id: str = Field(
+        description="The avatar's id at its motion engine; empty when its profile names none."
+    )
 
 
 class Created(BaseModel):
