@@ -38,6 +38,20 @@ class EgressSettings(StageSettings):
         description="Pages that may connect, comma-separated; `*` stands for any characters but "
         "`/`, alone for every page. A client that sends no Origin (not a browser) may always.",
     )
+    session_target: str = Field(
+        "",
+        description="The orchestrator's gRPC, host:port. With it, clients of Spatius' Backend Mode "
+        "demos connect to /ws/agent and get a session without showing anything; empty: there is no "
+        "such path.",
+    )
+    instance_target: str = Field(
+        "",
+        description="Where the orchestrator reaches this very instance, host:port; needed for "
+        "/ws/agent where there are several.",
+    )
+    spatius_app_id: str = Field("", description="Told to those clients: their SDK needs one.")
+    spatius_avatar_id: str = Field("", description="The default avatar's id at Spatius.")
+    spatius_region: str = Field("us-west", description="Told to those clients.")
     join_seconds: float = Field(
         5.0, gt=0, description="How long a new connection may take to send `join`."
     )
@@ -56,21 +70,6 @@ class EgressSettings(StageSettings):
         description="Voice and motion held for one client until it has played them. Must exceed "
         "the orchestrator's lead (10 s of voice).",
     )
-
-    session_target: str = Field(
-        "",
-        description="The orchestrator's gRPC, host:port. With it, clients of Spatius' Backend Mode "
-        "demos connect to /ws/agent and get a session without showing anything; empty: there is no "
-        "such path.",
-    )
-    instance_target: str = Field(
-        "",
-        description="Where the orchestrator reaches this very instance, host:port; needed for "
-        "/ws/agent where there are several.",
-    )
-    spatius_app_id: str = Field("", description="Told to those clients: their SDK needs one.")
-    spatius_avatar_id: str = Field("", description="The default avatar's id at Spatius.")
-    spatius_region: str = Field("us-west", description="Told to those clients.")
 
     @field_validator("public_url")
     @classmethod
