@@ -101,8 +101,7 @@ class Sessions:
             made.set_result(await self._begin(request))
         except BaseException as error:
             del self._keys[key]
-            made.set_exception(error)
-            made.exception()  # somebody may be waiting for it, or nobody
+            _fail(made, error)
             raise
         return self._response(made.result())
 
@@ -192,8 +191,7 @@ class Sessions:
             entry = await self._start(request, room)
         except BaseException as error:
             del self._rooms[room]
-            taken.set_exception(error)
-            taken.exception()  # somebody may be waiting for it, or nobody
+            _fail(taken, error)
             raise
         taken.set_result(entry)
         if entry.ended_at is not None:  # at once
@@ -359,6 +357,16 @@ class Sessions:
             for key, entry in self._entries.items()
             if entry.ended_at is None or now - entry.ended_at < ENDED_KEPT_SECONDS
         }
+
+
+def _fail(promise: asyncio.Future[_Entry], error: BaseException) -> None:
+    """Tells those who wait for another caller's session why there is none."""
+    if not isinstance(error, StageError):  # that caller went away, and took the session along
+        error = StageError(
+            error_pb2.ERROR_REASON_STAGE_UNREACHABLE, "the session was given up; create it again"
+        )
+    promise.set_exception(error)
+    promise.exception()  # somebody may be waiting for it, or nobody
 
 
 def _served_by(avatar: Avatar, egress_target: str) -> Avatar:

@@ -22,9 +22,10 @@ from websockets.http11 import Request, Response
 from stagewire_egress.delivery import Delivery, Uplink
 from stagewire_egress.settings import EgressSettings
 from stagewire_egress.websocket import frames
-from stagewire_egress.websocket.backend_mode.host import Host
+from stagewire_egress.websocket.backend_mode import messages
 from stagewire_egress.websocket.backend_mode.pages import AGENT_PATH, PageConnection, Pages
 from stagewire_egress.websocket.backend_mode.sessions import SessionApi
+from stagewire_egress.websocket.backend_mode.visit import Visit
 from stagewire_egress.websocket.client import WebSocketClient
 from stagewire_egress.websocket.connection import close
 from stagewire_egress.websocket.frames import Close, Join
@@ -141,11 +142,11 @@ class WebSocketServer:
 
     async def _handle(self, ws: ServerConnection) -> None:
         """One connection, from its opening to its close."""
-        if self._sessions is not None and _path(ws.request) == AGENT_PATH:
-            await Host(self._settings, self._sessions, self._client, self._clock).serve(ws)
-            return
         if self._strangers >= _MAX_STRANGERS:
             await close(ws, Close.TRY_LATER, "too many connections wait to join; try again")
+            return
+        if self._sessions is not None and _path(ws.request) == AGENT_PATH:
+            await self._host(ws, self._sessions)
             return
         self._strangers += 1
         try:
@@ -167,6 +168,26 @@ class WebSocketServer:
                 ws, lambda opening, uplink, _: NativeWire(opening, uplink, join, self._clock)
             )
         logger.info("client gone")
+
+    async def _host(self, ws: ServerConnection, sessions: SessionApi) -> None:
+        """A client that shows nothing, and gets a session."""
+        visit = Visit(self._settings, sessions, self._client, self._clock)
+        try:
+            self._strangers += 1
+            try:
+                await visit.begin()
+            finally:
+                self._strangers -= 1
+            await visit.serve(ws)
+        except StageError as error:
+            logger.info("no session for a client: %s: %s", error.reason_name, error.message)
+            with suppress(ConnectionClosed):
+                await ws.send(messages.error(error.message))
+            await close(ws, Close.TRY_LATER, error.message)
+        except ConnectionClosed:
+            pass
+        finally:
+            await visit.leave()
 
     async def _await_join(self, ws: ServerConnection) -> Join | None:
         """The client's `join`; None when the connection was closed for want of a correct one."""

@@ -86,7 +86,7 @@ class BackendModeWire:
     # --- to the client -----------------------------------------------------------------------
 
     def hello(self, turn: int) -> Iterable[str]:
-        """What the host says, and whether there will be motion."""
+        """What the visit says, and whether there will be motion."""
         yield from self._hello
         if self._codec != spatius.NAME:
             why = f"its motion is {self._codec}" if self._codec else "it has no motion"
@@ -119,6 +119,7 @@ class BackendModeWire:
         turn_id = f"{self._session_id}-{frame.turn}"
         if self._spoken is None or self._spoken.turn_id != turn_id:
             self._spoken = SpokenTurn(turn_id, self._hertz, self._codec == spatius.NAME)
+            self._asked_for_silence = False
         match message:
             case egress_pb2.TurnAudio():
                 self._playback.sent(frame.turn, frame.end_sample, now)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 
 from stagekit import log
@@ -14,7 +12,6 @@ from stagewire.common.v1 import error_pb2
 from stagewire.egress.v1 import egress_pb2
 from stagewire.orchestrator.v1 import orchestrator_pb2
 from websockets.asyncio.server import ServerConnection
-from websockets.exceptions import ConnectionClosed
 
 from stagewire_egress.delivery import Uplink
 from stagewire_egress.settings import EgressSettings
@@ -24,9 +21,7 @@ from stagewire_egress.websocket.backend_mode.pages import public_config
 from stagewire_egress.websocket.backend_mode.sessions import SessionApi
 from stagewire_egress.websocket.backend_mode.wire import BackendModeWire
 from stagewire_egress.websocket.client import WebSocketClient
-from stagewire_egress.websocket.connection import close
 from stagewire_egress.websocket.downlink import Control
-from stagewire_egress.websocket.frames import Close
 from stagewire_egress.websocket.wire import GoodbyeError
 
 logger = logging.getLogger(__name__)
@@ -34,8 +29,8 @@ logger = logging.getLogger(__name__)
 Created = orchestrator_pb2.CreateSessionResponse
 
 
-class Host:
-    """Everybody who is connected to `/ws/agent`.
+class Visit:
+    """One connection to `/ws/agent`, and the sessions that it has had.
 
     Args:
         settings: The stage's settings.
@@ -51,38 +46,7 @@ class Host:
         find: Callable[[str], WebSocketClient | None],
         clock: Callable[[], float],
     ) -> None:
-        """Nobody is connected."""
-        self._settings = settings
-        self._sessions = sessions
-        self._find = find
-        self._clock = clock
-
-    async def serve(self, ws: ServerConnection) -> None:
-        """One connection, from its opening to its close."""
-        visit = _Visit(self._settings, self._sessions, self._find, self._clock)
-        try:
-            await visit.run(ws)
-        except StageError as error:
-            logger.info("no session for a client: %s: %s", error.reason_name, error.message)
-            with suppress(ConnectionClosed):
-                await ws.send(messages.error(error.message))
-            await close(ws, Close.TRY_LATER, error.message)
-        except ConnectionClosed:
-            pass
-        finally:
-            await visit.leave()
-
-
-class _Visit:
-    """One connection and the sessions that it has had."""
-
-    def __init__(
-        self,
-        settings: EgressSettings,
-        sessions: SessionApi,
-        find: Callable[[str], WebSocketClient | None],
-        clock: Callable[[], float],
-    ) -> None:
+        """There is no session yet."""
         self._settings = settings
         self._sessions = sessions
         self._find = find
@@ -91,19 +55,28 @@ class _Visit:
         self._open: set[str] = set()
         self._hello: Sequence[str] = ()
 
-    async def run(self, ws: ServerConnection) -> None:
-        """Serves until the client goes.
+    async def begin(self) -> None:
+        """Gets the first session.
 
         Raises:
-            StageError: There is no session for it.
+            StageError: There is none.
         """
         self._current = await self._create("", "")
         session = self._current.session
         avatar = public_config(self._settings, session.motion_avatar_id or session.avatar_id)
         missing: dict[str, list[str]] = {"sample": [], "realtime": []}
-        ready = frames.text("ready", sessionId=session.session_id, avatar=avatar, missing=missing)
-        self._hello = [ready]
-        while True:
+        self._hello = [
+            frames.text("ready", sessionId=session.session_id, avatar=avatar, missing=missing)
+        ]
+
+    async def serve(self, ws: ServerConnection) -> None:
+        """Serves the client until it goes, in as many sessions as it wants.
+
+        Raises:
+            StageError: The session is not here.
+        """
+        stays = True
+        while stays:
             current = self._current
             log.session_id.set(current.session.session_id)
             log.trace_id.set(current.session.trace_id)
@@ -117,14 +90,11 @@ class _Visit:
             logger.info("backend mode client joins")
             stays = await client.serve(ws, self._wire)
             await self._end(current.session.session_id)
-            if not stays:
-                return
 
     async def leave(self) -> None:
         """Ends what is left: nobody can come back to it."""
-        async with asyncio.TaskGroup() as tasks:
-            for session_id in list(self._open):
-                tasks.create_task(self._end(session_id))
+        for session_id in list(self._open):
+            await self._end(session_id)
 
     def _wire(
         self, opening: egress_pb2.Open, uplink: Uplink, reply: Callable[[Control], None]
