@@ -1,7 +1,5 @@
-from typing import ClassVar
-
 import pytest
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from stagekit.settings import StageSettings, describe, load
 
@@ -87,9 +85,12 @@ def test_a_wrong_secret_is_not_shown(
 
 class RoomSettings(StageSettings):
     model_config = SettingsConfigDict(env_prefix="STAGEWIRE_ROOM_", extra="ignore")
-    plain_names: ClassVar = ("livekit_url",)
 
-    livekit_url: str = Field("", description="The server.")
+    livekit_url: str = Field(
+        "",
+        validation_alias=AliasChoices("STAGEWIRE_ROOM_LIVEKIT_URL", "LIVEKIT_URL"),
+        description="The server.",
+    )
     password: str = Field("", description="Of the server.")
 
     @model_validator(mode="after")
@@ -97,15 +98,6 @@ class RoomSettings(StageSettings):
         if self.password and not self.livekit_url:
             raise ValueError("a PASSWORD needs a LIVEKIT_URL")
         return self
-
-
-def test_a_name_that_other_programs_know_is_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LIVEKIT_URL", "ws://plain")
-    assert load(RoomSettings).livekit_url == "ws://plain"
-    monkeypatch.setenv("STAGEWIRE_ROOM_LIVEKIT_URL", "ws://own")
-    assert load(RoomSettings).livekit_url == "ws://own"
-    assert RoomSettings(livekit_url="ws://given").livekit_url == "ws://given"
-    assert "Also read: LIVEKIT_URL." in describe(RoomSettings)
 
 
 def test_what_does_not_fit_together_is_said_without_any_value(
@@ -117,3 +109,14 @@ def test_what_does_not_fit_together_is_said_without_any_value(
     told = capsys.readouterr().err
     assert "a PASSWORD needs a LIVEKIT_URL" in told
     assert "hunter2" not in told
+
+
+def test_a_name_that_other_programs_know_is_read_and_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", "ws://plain")
+    assert load(RoomSettings).livekit_url == "ws://plain"
+    monkeypatch.setenv("STAGEWIRE_ROOM_LIVEKIT_URL", "ws://own")
+    assert load(RoomSettings).livekit_url == "ws://own"
+    told = describe(RoomSettings)
+    assert "STAGEWIRE_ROOM_LIVEKIT_URL=\n      The server. Also read: LIVEKIT_URL." in told

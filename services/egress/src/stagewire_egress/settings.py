@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import re
-from typing import ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import SettingsConfigDict
 from stagekit.origins import LOCAL, pattern
 from stagekit.settings import StageSettings
+
+_PREFIX = "STAGEWIRE_EGRESS_"
+
+
+def _also(plain: str) -> AliasChoices:
+    """A variable that is also read without the prefix: other programs know it by that name."""
+    return AliasChoices(_PREFIX + plain, plain)
 
 
 class EgressSettings(StageSettings):
     """The egress stage's settings: ``STAGEWIRE_EGRESS_*``."""
 
-    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_EGRESS_", extra="ignore")
-    plain_names: ClassVar[tuple[str, ...]] = (
-        "spatius_app_id",
-        "spatius_avatar_id",
-        "spatius_region",
-    )
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", populate_by_name=True)
 
     port: int = Field(50055, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
     websocket_host: str = Field(
@@ -49,9 +50,19 @@ class EgressSettings(StageSettings):
         description="Where the orchestrator reaches this very instance, host:port; needed for "
         "/ws/agent where there are several.",
     )
-    spatius_app_id: str = Field("", description="Told to those clients: their SDK needs one.")
-    spatius_avatar_id: str = Field("", description="The default avatar's id at Spatius.")
-    spatius_region: str = Field("us-west", description="Told to those clients.")
+    spatius_app_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_APP_ID"),
+        description="Told to those clients: their SDK needs one.",
+    )
+    spatius_avatar_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_AVATAR_ID"),
+        description="The default avatar's id at Spatius.",
+    )
+    spatius_region: str = Field(
+        "us-west", validation_alias=_also("SPATIUS_REGION"), description="Told to those clients."
+    )
     join_seconds: float = Field(
         5.0, gt=0, description="How long a new connection may take to send `join`."
     )

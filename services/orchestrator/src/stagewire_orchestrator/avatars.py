@@ -30,10 +30,10 @@ class Avatar(BaseModel):
     persona: str = Field(min_length=1, description="The language model's system message.")
     greeting: str = Field("", description="Spoken when the client joins; empty for none.")
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
-    language: str = Field("en-US", description="BCP 47.")
     motion_avatar_id: str = Field(
-        "", description="Its id at the motion engine, such as Spatius' avatar id; empty: the name."
+        "", description="The avatar's id at the motion engine; empty for the engine's default."
     )
+    language: str = Field("en-US", description="BCP 47.")
     speaking_rate_percent: int = Field(100, ge=50, le=200)
     temperature: float = Field(0.4, ge=0, le=2)
     max_output_tokens: int = Field(120, ge=1)

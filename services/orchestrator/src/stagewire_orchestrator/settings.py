@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import ClassVar
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 from stagekit.origins import LOCAL
 from stagekit.settings import StageSettings
 
 from stagewire_orchestrator.policy import Policy
 
+_PREFIX = "STAGEWIRE_ORCHESTRATOR_"
+
+
+def _also(plain: str) -> AliasChoices:
+    """A variable that is also read without the prefix: other programs know it by that name."""
+    return AliasChoices(_PREFIX + plain, plain)
+
 
 class OrchestratorSettings(StageSettings):
     """``STAGEWIRE_ORCHESTRATOR_*``."""
 
-    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_ORCHESTRATOR_", extra="ignore")
-    plain_names: ClassVar[tuple[str, ...]] = (
-        "livekit_url",
-        "livekit_api_key",
-        "livekit_api_secret",
-        "spatius_app_id",
-        "spatius_avatar_id",
-        "spatius_region",
-    )
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", populate_by_name=True)
 
     port: int = Field(50050, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
     http_host: str = Field("127.0.0.1", description="Address of the HTTP session API.")
@@ -83,17 +81,35 @@ class OrchestratorSettings(StageSettings):
         3600.0, ge=60, description="How long a client's API token, and a LiveKit token, is valid."
     )
 
-    livekit_url: str = Field("", description="The LiveKit server, ws:// or wss://; empty: none.")
+    livekit_url: str = Field(
+        "",
+        validation_alias=_also("LIVEKIT_URL"),
+        description="The LiveKit server, ws:// or wss://; empty: none.",
+    )
     livekit_public_url: str = Field(
         "", description="What clients are told instead, when they reach it by another address."
     )
-    livekit_api_key: str = Field("", description="Its API key.")
-    livekit_api_secret: SecretStr = Field(SecretStr(""), description="The key's secret.")
-    spatius_app_id: str = Field("", description="Told to Spatius' demo clients: they need one.")
-    spatius_avatar_id: str = Field(
-        "", description="The default avatar's id at Spatius, unless its profile names one."
+    livekit_api_key: str = Field(
+        "", validation_alias=_also("LIVEKIT_API_KEY"), description="Its API key."
     )
-    spatius_region: str = Field("us-west", description="Told to Spatius' demo clients.")
+    livekit_api_secret: SecretStr = Field(
+        SecretStr(""), validation_alias=_also("LIVEKIT_API_SECRET"), description="The key's secret."
+    )
+    spatius_app_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_APP_ID"),
+        description="Told to Spatius' demo clients: they need one.",
+    )
+    spatius_avatar_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_AVATAR_ID"),
+        description="The default avatar's id at Spatius, unless its profile names one.",
+    )
+    spatius_region: str = Field(
+        "us-west",
+        validation_alias=_also("SPATIUS_REGION"),
+        description="Told to Spatius' demo clients.",
+    )
 
     @field_validator("livekit_url", "livekit_public_url")
     @classmethod

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class StageSettings(BaseSettings):
-    """What every service can be told. A service adds its own and sets its ``env_prefix``.
-
-    Attributes:
-        plain_names: Fields that are also read from the environment under their plain upper-case
-            name, such as LIVEKIT_URL, because other programs already know them by it.
-    """
+    """What every service can be told. A service adds its own and sets its ``env_prefix``."""
 
     model_config = SettingsConfigDict(env_prefix="STAGEWIRE_", extra="ignore")
-    plain_names: ClassVar[tuple[str, ...]] = ()
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container.")
     port: int = Field(0, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
@@ -34,12 +28,6 @@ class StageSettings(BaseSettings):
     )
     log_format: Literal["text", "json"] = Field("text", description="A log line's form.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _read_plain_names(cls, given: dict[str, Any]) -> dict[str, Any]:
-        plain = {name: os.environ.get(name.upper(), "") for name in cls.plain_names}
-        return {**{name: value for name, value in plain.items() if value}, **given}
-
 
 Settings = TypeVar("Settings", bound=BaseSettings)
 
@@ -49,9 +37,8 @@ def load(settings: type[Settings]) -> Settings:
     try:
         return settings()
     except ValidationError as error:
-        prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
-            variable = prefix + ("_".join(str(part) for part in problem["loc"]).upper() or "*")
+            variable = _variable(settings, problem["loc"])
             print(f"{variable}: {problem['msg']}{_got(variable, problem)}", file=sys.stderr)
         print("`python -m PACKAGE --help` lists the variables.", file=sys.stderr)
         raise SystemExit(2) from None
@@ -68,14 +55,32 @@ def _got(variable: str, problem: ErrorDetails) -> str:
 
 def describe(settings: type[BaseSettings]) -> str:
     """The variables, a line each, for ``--help``."""
-    prefix = settings.model_config.get("env_prefix", "")
-    plain = getattr(settings, "plain_names", ())
     return "\n".join(
-        f"  {prefix}{name.upper()}={_shown(field.default)}\n      {field.description or ''}"
-        + (f" Also read: {name.upper()}." if name in plain else "")
+        f"  {_variable(settings, (name,))}={_shown(field)}\n"
+        f"      {field.description or ''}{_other_names(field)}"
         for name, field in settings.model_fields.items()
     )
 
 
-def _shown(default: object) -> str:
-    return "" if default is None else str(default)
+def _variable(settings: type[BaseSettings], location: tuple[int | str, ...]) -> str:
+    """The variable of a field, which is known here by its name or by the name of its variable."""
+    if not location:
+        return str(settings.model_config.get("env_prefix", "")) + "*"
+    field = settings.model_fields.get(str(location[0]))
+    names = field.validation_alias if field is not None else None
+    if isinstance(names, AliasChoices):
+        return str(names.choices[0])
+    known = field is not None or not str(location[0]).isupper()
+    prefix = settings.model_config.get("env_prefix", "") if known else ""
+    return prefix + "_".join(str(part) for part in location).upper()
+
+
+def _other_names(field: FieldInfo) -> str:
+    names = field.validation_alias
+    others = names.choices[1:] if isinstance(names, AliasChoices) else []
+    return f" Also read: {', '.join(str(name) for name in others)}." if others else ""
+
+
+def _shown(field: FieldInfo) -> str:
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return "" if default in (None, "") else str(default)

@@ -123,7 +123,7 @@ def _add_rtc_mode(
             "SPATIUS_AVATAR_ID": avatar.motion_avatar_id,
             "appId": settings.spatius_app_id,
             "avatarId": avatar.motion_avatar_id,
-            "region": settings.spatius_region,
+            "region": settings.spatius_region.partition(",")[0],  # others are for failing over
             "fields": {"common": [], "livekit": [], "agora": []},
             "missing": missing(),
             "missingByTransport": {"livekit": missing(), "agora": _AGORA},

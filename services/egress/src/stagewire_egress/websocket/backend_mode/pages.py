@@ -23,7 +23,7 @@ def public_config(settings: EgressSettings, avatar_id: str) -> dict[str, Any]:
     return {
         "appId": settings.spatius_app_id,
         "avatarId": avatar_id,
-        "region": settings.spatius_region,
+        "region": settings.spatius_region.partition(",")[0],  # others are for failing over
         "outputSampleRate": HERTZ,
         "inputSampleRate": HERTZ,
     }
