@@ -267,7 +267,7 @@ class RoomClient:
         self._captions.reconnected()
         self._audience.connection(True)
 
-    def _disconnected(self, reason: rtc.DisconnectReason) -> None:
+    def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         why = _FINAL.get(reason)
         if why is not None:
             code, message = grpc.StatusCode.FAILED_PRECONDITION, why

@@ -11,7 +11,6 @@ from typing import Protocol
 from livekit import rtc
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
-from stagewire.egress.v1 import egress_pb2
 
 from stagewire_egress.delivery import Media, Uplink
 from stagewire_egress.livekit import packets
