@@ -36,8 +36,7 @@ class LiveKitServer:
 
     def __init__(self, url: str, key: str, secret: str) -> None:
         self.url = url
-        self._key = key
-        self._secret = secret
+        self.keys = key, secret
 
     def token(
         self,
@@ -51,7 +50,7 @@ class LiveKitServer:
     ) -> str:
         """A token of one room."""
         granted = api.VideoGrants(room_join=True, room=room, **grants)
-        token = api.AccessToken(self._key, secret or self._secret).with_identity(identity)
+        token = api.AccessToken(self.keys[0], secret or self.keys[1]).with_identity(identity)
         token = token.with_kind(kind).with_ttl(timedelta(seconds=seconds)).with_grants(granted)
         return str(token.to_jwt())
 
