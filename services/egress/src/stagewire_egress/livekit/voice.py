@@ -20,7 +20,7 @@ from stagewire_egress.livekit.telling import PacketSender
 
 QUEUE_MILLISECONDS = 60
 """The native queue: long enough for a busy event loop, and an interrupt empties it. It adds no
-delay to a turn's first sound (tests/bench/livekit_latency.py)."""
+delay to a turn's first sound (tests/bench/room.py)."""
 _FRAME_SECONDS, _GRAIN_SECONDS = 0.020, 0.010
 _CLOCK_SECONDS = 0.2
 _REPORT_SECONDS = 0.1
