@@ -83,10 +83,11 @@ class JitterBuffer:
                         delay = (now[0] - self._before[0]) / emitted
                         self.delays.append((time.perf_counter(), delay))
                     self._before = now
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.1)
 
     def at(self, moment: float) -> float:
-        return min(self.delays, key=lambda delay: abs(delay[0] - moment))[1]
+        """What a receiver knows at that moment."""
+        return [seconds for at, seconds in self.delays if at <= moment][-1]
 
 
 async def one(stage: Stage, results: dict[str, list[float]]) -> None:
