@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import SettingsConfigDict
@@ -80,6 +81,22 @@ class EgressSettings(StageSettings):
         ge=1 << 16,
         description="Voice and motion held for one client until it has played them. Must exceed "
         "the orchestrator's lead (10 s of voice).",
+    )
+
+    livekit_join_seconds: float = Field(
+        1.8, gt=0, description="How long joining a LiveKit room may take."
+    )
+    livekit_speaker: Literal["first", "floor"] = Field(
+        "first",
+        description="Whose microphone is heard when several people are in a room. first: who "
+        "speaks or types first owns the conversation until they leave; floor: whoever begins to "
+        "speak after the last speaker has been silent for 1.5 s.",
+    )
+    livekit_lips_seconds: float = Field(
+        0.5,
+        ge=0,
+        description="How long a turn's voice waits for its first motion before it enters a room: "
+        "WebRTC lets nobody hold a voice back afterwards.",
     )
 
     @field_validator("public_url")
