@@ -110,6 +110,7 @@ async def test_a_user_who_leaves_and_returns_hears_the_rest(stage: Any, room: st
     assert (await orchestrator.wait("participant", count=2)).change == (
         egress_pb2.Participant.CHANGE_LEFT
     )
+    await asyncio.sleep(0.2)
     played = orchestrator.all("playback")[-1].played_samples
     again = await stage.user(room)
     assert (await orchestrator.wait("participant", count=3)).change == (

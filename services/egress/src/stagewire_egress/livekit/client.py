@@ -239,6 +239,7 @@ class RoomClient:
     def _welcome(self, participant: rtc.RemoteParticipant) -> None:
         """Somebody can receive data from now on."""
         if participant.kind in _USERS:
+            self._audience.active()
             turn = self._uplink.open_turn
             self._tell(frames.joined(self._opening, turn), to=participant.identity)
 
