@@ -7,13 +7,13 @@ import logging
 from collections.abc import Callable
 
 from livekit import rtc
+from stagekit.allowance import Allowance
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 
 from stagewire_egress.delivery import Uplink
 from stagewire_egress.livekit.floor import Floor
 from stagewire_egress.websocket.frames import MAX_TEXT_CHARACTERS
-from stagewire_egress.websocket.microphone import Allowance
 
 logger = logging.getLogger(__name__)
 
