@@ -101,6 +101,25 @@ async def test_a_message_that_cannot_be_read_costs_the_session_but_not_the_turn(
         assert len(server.connections) == 2
 
 
+async def test_messages_without_a_frame_are_passed_on() -> None:
+
+    async def ends_apart(connection: Connection) -> None:
+        await connection.shake_hands()
+        while (message := await connection.receive()) is not None:
+            if message.audio_input.end:
+                for keyframes, end in ((0, False), (25, False), (0, True)):
+                    await connection.animate(message.audio_input.req_id, keyframes, end)
+
+    async with motion_server(ends_apart) as server, bridge(server) as channel:
+        caller = Caller(channel)
+        await caller.open()
+        await caller.speak(1, RATE)
+        assert await caller.turn_ended(1) == COMPLETED
+        assert [m.payload for m in caller.motion(1)] == server.sent
+        spans = [(m.start_sample, m.end_sample) for m in caller.motion(1)]
+        assert spans == [(0, 0), (0, RATE), (RATE, RATE)]
+
+
 async def test_an_interrupt_overtakes_half_a_minute_of_voice() -> None:
     async with motion_server() as server, bridge(server) as channel:
         caller = Caller(channel)

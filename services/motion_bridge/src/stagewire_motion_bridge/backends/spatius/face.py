@@ -34,8 +34,8 @@ from stagewire_motion_bridge.backends.spatius.voice import Voice
 
 logger = logging.getLogger(__name__)
 
-_MESSAGE_SECONDS = 0.25
-"""Audio in one message at most: only what waited, or is sent again, comes in such pieces."""
+_MESSAGE_SECONDS = 0.1
+"""Audio in one message at most: an interrupt waits for the one that is being encoded and sent."""
 _SEND_SECONDS = 5.0
 _KEPT_SECONDS = 60.0
 """Voice without motion that is kept for a server which does not answer."""
