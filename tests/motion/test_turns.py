@@ -61,6 +61,10 @@ async def test_a_turn_without_a_word_completes(rig: Any) -> None:
     await conversation.start(1)
     await conversation.end(1)
     assert (await conversation.ended(1)).reason == COMPLETED
+    # The vendor's client waits for the mark that the turn is over, also when it shows nothing.
+    (mark,) = conversation.motion(1)
+    assert (mark.start_sample, mark.end_sample) == (0, 0)
+    assert spatius.unpack(mark.payload).end
 
 
 async def test_the_turns_trace_goes_out_with_its_audio(rig: Any) -> None:

@@ -320,7 +320,7 @@ class TurnMotion(_message.Message):
     start_sample: _builtins.int
     """The voice sample at which the first frame is shown."""
     end_sample: _builtins.int
-    """The voice sample at which the last frame has been shown."""
+    """The voice sample at which the last frame has been shown; start_sample when there is none."""
     def __init__(
         self,
         *,

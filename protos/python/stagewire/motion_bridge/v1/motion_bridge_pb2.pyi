@@ -487,11 +487,13 @@ class Motion(_message.Message):
     turn: _builtins.int
     """The turn."""
     payload: _builtins.bytes
-    """One or more frames in the announced codec."""
+    """Frames in the announced codec."""
     start_sample: _builtins.int
     """The voice sample at which the first frame is shown, from the start of the turn."""
     end_sample: _builtins.int
-    """The voice sample at which the last frame has been shown."""
+    """The voice sample at which the last frame has been shown; start_sample when the payload carries
+    no frame, such as a vendor's mark that the turn is over.
+    """
     @_builtins.property
     def timing(self) -> _timing_pb2.StageTiming:
         """On the turn's first motion. The trigger is the turn's first audio."""
