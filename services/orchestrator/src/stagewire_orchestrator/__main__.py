@@ -15,6 +15,7 @@ from stagewire.orchestrator.v1.orchestrator_pb2_grpc import add_SessionServiceSe
 
 from stagewire_orchestrator import avatars
 from stagewire_orchestrator.http import HttpServer, build_app
+from stagewire_orchestrator.page import add_page
 from stagewire_orchestrator.service import SessionService
 from stagewire_orchestrator.sessions import Sessions
 from stagewire_orchestrator.settings import OrchestratorSettings
@@ -36,10 +37,12 @@ async def build(settings: OrchestratorSettings) -> Stage:
             f"STAGEWIRE_ORCHESTRATOR_HTTP_PORT={settings.http_port}: cannot listen on "
             f"{settings.http_host}: {error.strerror}"
         ) from error
-    http = HttpServer(build_app(sessions))
+    app = build_app(sessions)
+    add_page(app, profiles, settings.trace_url)
+    http = HttpServer(app)
     # A bare task, because it serves beside gRPC for as long as the process does.
     serving = asyncio.create_task(http.serve([listener]))
-    logger.info("session API on http://%s:%d", *listener.getsockname()[:2])
+    logger.info("page and session API on http://%s:%d", *listener.getsockname()[:2])
 
     async def close() -> None:
         await sessions.close()

@@ -29,6 +29,11 @@ class Avatar(BaseModel):
     name: str = Field(min_length=1, description="What people call it.")
     persona: str = Field(min_length=1, description="The language model's system message.")
     greeting: str = Field("", description="Spoken when the client joins; empty for none.")
+    look: str = Field(
+        "ava",
+        pattern=r"^[a-z0-9-]+$",
+        description="The head that the page shows: ava, max or zuri.",
+    )
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
     language: str = Field("en-US", description="BCP 47.")
     speaking_rate_percent: int = Field(100, ge=50, le=200)
