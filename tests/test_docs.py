@@ -16,10 +16,12 @@ from stagewire.egress.v1 import egress_pb2
 from stagewire.llm.v1 import llm_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 from stagewire.tts.v1 import tts_pb2
+from stagewire_motion_bridge.backends.spatius.errors import CLOSE_CODES, SDK_CODES, Meaning
 from stagewire_orchestrator.turn import TRANSITIONS
 
 ROOT = Path(__file__).parents[1]
 CONTRACT = (ROOT / "docs" / "contract.md").read_text("utf-8")
+MOTION = (ROOT / "docs" / "motion.md").read_text("utf-8")
 DESIGN = (ROOT / "docs" / "design.md").read_text("utf-8")
 MESSAGES = {
     "asr": (asr_pb2.TranscribeRequest, asr_pb2.TranscribeResponse),
@@ -66,6 +68,27 @@ def test_the_table_of_reasons_is_the_enum_and_its_codes() -> None:
     }
     assert written == reasons
     assert {reason: reasons[reason] for reason in CODES} == CODES
+
+
+def test_the_tables_of_motion_servers_errors_are_the_codes() -> None:
+    chapter = MOTION.split("\n## Errors")[1].split("\n## ")[0]
+    written = {}
+    for line in chapter.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if len(cells) >= 4 and (reason := names(cells[-2])):
+            for code in names(cells[0]) or [cells[0]]:
+                written[code] = (reason[0], cells[-1])
+
+    def told(row: Meaning) -> tuple[str, str]:
+        error = row.error("")
+        return error.reason_name, error.code.name
+
+    known = {str(code): told(row) for code, row in CLOSE_CODES.items()}
+    known |= {code.value: told(row) for code, row in SDK_CODES.items()}
+    del known["connectionClosed"]
+    assert {
+        code: cell for code, cell in written.items() if not code.startswith(("other", "any"))
+    } == known
 
 
 def test_the_diagram_of_a_turn_is_the_machines_table() -> None:

@@ -26,7 +26,7 @@ def test_list_tells_size_licence_home_and_presence(capsys: pytest.CaptureFixture
         assert f"{model.name}  {model.size / 1e6:,.0f} MB  not here" in told
         assert model.licence in told
         assert model.home in told
-    assert "set small: 256 MB" in told
+    assert "set small: 260 MB" in told
 
 
 def test_sets_and_models_can_be_mixed_and_nothing_is_named_twice() -> None:
@@ -35,6 +35,7 @@ def test_sets_and_models_can_be_mixed_and_nothing_is_named_twice() -> None:
         "silero-vad",
         "smart-turn",
         "smollm2-135m",
+        "sphinx-en-us",
         "qwen2.5-1.5b",
     ]
 

@@ -70,6 +70,7 @@ def test_another_backend_needs_no_model_of_ours() -> None:
         "whisper-base",
         "silero-vad",
         "smart-turn",
+        "sphinx-en-us",
     ]
 
 

@@ -236,7 +236,9 @@ async def test_a_recording_is_asked_and_its_answer_heard(
     motion = [json.loads(line) for line in (out / "motion.jsonl").read_text().splitlines()]
     assert len(motion) == 30
     assert motion[-1]["end_sample"] == 20 * CHUNK
-    assert motion[-1]["weights"] == [list(range(52))]
+    (face,) = motion[-1]["frames"]
+    assert face["jawOpen"] == pytest.approx(17 / 255, abs=1e-4)
+    assert motion[-1]["frames_per_second"] == 25
 
     printed = capsys.readouterr().out
     assert "llm_first_token                             250 ms" in printed

@@ -87,7 +87,7 @@ class Ledger:
             assert turn in self.started
             assert body.payload
             assert body.start_sample == self.shown_until.get(turn, 0), "motion is contiguous"
-            assert body.end_sample > body.start_sample
+            assert body.end_sample >= body.start_sample
             self.shown_until[turn] = body.end_sample
 
     def _check_end(self, ended: Any) -> None:

@@ -73,7 +73,8 @@ async def test_arkit52_payloads_are_what_they_say(stage: MotionBridge, begin: Be
 
 async def test_motion_comes_while_the_voice_still_does(stage: MotionBridge, begin: Begin) -> None:
     call = begin()
-    await call.send(stage.open(), stage.turn_start(1), *voice(stage, 1, 40))
+    # Enough for an engine that collects windows of a few seconds.
+    await call.send(stage.open(), stage.turn_start(1), *voice(stage, 1, 150))
     await call.until("motion")
 
 

@@ -47,7 +47,11 @@ class Dockerfile:
 
     @classmethod
     def of(cls, stage: str) -> "Dockerfile":
-        text = (ROOT / "services" / stage / "Dockerfile").read_text().replace("\\\n", " ")
+        return cls.at(ROOT / "services" / stage / "Dockerfile")
+
+    @classmethod
+    def at(cls, path: Path) -> "Dockerfile":
+        text = path.read_text().replace("\\\n", " ")
         lines = [line.partition(" ") for line in text.splitlines() if line and line[0] != "#"]
         said: dict[str, list[str]] = {}
         for instruction, _, rest in lines:
@@ -180,3 +184,24 @@ def test_a_service_alone_serves_and_stops(
     assert described.description.version
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.models
+def test_the_motion_server_alone_listens_and_stops(tmp_path: Path) -> None:
+    dockerfile = Dockerfile.at(ROOT / "motion" / "server" / "Dockerfile")
+    assert dockerfile.user not in ("root", "0")
+    venv.create(tmp_path / "env", with_pip=True)
+    python = tmp_path / "env" / "bin" / "python"
+    install = dockerfile.install_here(python)
+    ran = subprocess.run(install, capture_output=True, text=True, cwd=tmp_path)
+    assert ran.returncode == 0, f"{shlex.join(install)}\n{ran.stdout[-2000:]}{ran.stderr[-2000:]}"
+    command = [python, *dockerfile.command[1:], "--port", "0", "--admin-port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Motion Server listens on 127.0.0.1:")
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+        finally:
+            process.kill()

@@ -26,10 +26,12 @@ class Stack:
     Attributes:
         supervisor: Their processes.
         ports: Where they listen.
+        mirror: Where the avatar ``mirror`` looks for its motion_bridge; nobody is there by itself.
     """
 
     supervisor: Supervisor
     ports: Ports
+    mirror: str = ""
 
     @property
     def url(self) -> str:

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-_COMMANDS = ("demo", "talk", "models", "bench")
+_COMMANDS = ("demo", "talk", "models", "bench", "motion_server")
 
 _EPILOG = """\
 first steps:
@@ -15,6 +15,7 @@ first steps:
   stagewire talk question.wav        then, in a second terminal: ask it something yourself
   stagewire talk --text "Who are you?"
   stagewire models list              what it runs, how large, under which licence
+  stagewire motion-server            what Spatius' SDK talks to, offline, with failures on demand
 
 `stagewire COMMAND --help` teaches each command.
 """

@@ -16,10 +16,12 @@ SETS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "default": {
         "asr": ("whisper-base", "whisper-tiny-en", "silero-vad", "smart-turn"),
         "llm": ("qwen2.5-1.5b",),
+        "motion_bridge": ("sphinx-en-us",),
     },
     "small": {
         "asr": ("whisper-base", "silero-vad", "smart-turn"),
         "llm": ("smollm2-135m",),
+        "motion_bridge": ("sphinx-en-us",),
     },
 }
 

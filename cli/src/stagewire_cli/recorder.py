@@ -8,15 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from stagewire_motion_codec import NamedFrame, decode
+
 from stagewire_cli import speaker, wav
 from stagewire_cli.client import Joined, Motion
-
-_ARKIT52 = "stagewire.arkit52"
-_PAYLOAD_HEADER, _WEIGHTS, _FRAME = (
-    4,
-    52,
-    58,
-)  # bytes: protos/stagewire/motion_bridge/v1/arkit52.proto
 
 
 class Recorder:
@@ -51,7 +46,7 @@ class Recorder:
         self._motion.close()
 
     def motion(self, message: Motion) -> None:
-        """A line of ``motion.jsonl``: the message as it came, and its weights when it is ours."""
+        """A line of ``motion.jsonl``: the message as it came, and what can be read in it."""
         line: dict[str, Any] = {
             "turn": message.turn,
             "start_sample": message.start_sample,
@@ -59,8 +54,14 @@ class Recorder:
             "codec": self._joined.motion_codec,
             "payload": base64.b64encode(message.payload).decode(),
         }
-        if self._joined.motion_codec == _ARKIT52:
-            line["weights"] = weights(message.payload)
+        try:
+            clip = decode(self._joined.motion_codec, message.payload)
+            line |= {
+                "frames_per_second": clip.frames_per_second,
+                "frames": [_rounded(frame) for frame in clip.frames],
+            }
+        except ValueError as error:  # a recording keeps what came, also what nobody here can read
+            line["problem"] = str(error)
         self._motion.write(json.dumps(line, separators=(",", ":")) + "\n")
 
     def finish(self, heard: list[speaker.Heard], began: float, transcript: dict[str, Any]) -> None:
@@ -71,7 +72,9 @@ class Recorder:
         (self._folder / "transcript.json").write_text(text, encoding="utf-8")
 
 
-def weights(payload: bytes) -> list[list[int]]:
-    """The 52 weights (0 to 255 for 0 to 1) of each frame of a stagewire.arkit52 payload."""
-    starts = range(_PAYLOAD_HEADER, len(payload) - _FRAME + 1, _FRAME)
-    return [list(payload[start : start + _WEIGHTS]) for start in starts]
+def _rounded(frame: NamedFrame) -> NamedFrame:
+    """Four decimals are finer than any codec here; the payload beside it is exact."""
+    return {
+        name: [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
+        for name, value in frame.items()
+    }

@@ -25,7 +25,8 @@ examples:
 
 --out DIR receives
   reply.wav        what was heard: the avatar's voice at its times, and silence between
-  motion.jsonl     every motion message: turn, start_sample, end_sample, codec, payload (base64)
+  motion.jsonl     every motion message: turn, start_sample, end_sample, codec, payload (base64),
+                   frames_per_second and frames: the face by name, such as jawOpen
   transcript.json  every turn: what was said, what was heard, why it ended, where the time went
 
 status: 0 every question was answered, 1 one was not, 2 something given is wrong

@@ -20,7 +20,7 @@ Change = egress_pb2.Participant
 
 
 async def test_joined_tells_what_will_come(egress: Any) -> None:
-    orchestrator = await egress.session()
+    orchestrator = await egress.session(idle_motion=[b"still", b"life"])
     client = await egress.socket(orchestrator.join_url)
     await client.send(
         type="join", token="token-of-s1-0123456789", microphone={"sample_rate_hertz": 48_000}
@@ -29,7 +29,11 @@ async def test_joined_tells_what_will_come(egress: Any) -> None:
         "type": "joined",
         "session_id": "s1",
         "voice": {"sample_rate_hertz": 24_000},
-        "motion": {"codec": "stagewire.arkit52", "frame_rate": 50},
+        "motion": {
+            "codec": "stagewire.arkit52",
+            "frame_rate": 50,
+            "idle": ["c3RpbGw=", "bGlmZQ=="],
+        },
         "turn": 0,
     }
     participant = await orchestrator.wait("participant")

@@ -42,6 +42,7 @@ PCM = "AUDIO_ENCODING_PCM_S16LE"
         ({"microphone_format": {"encoding": PCM}}, "UNSUPPORTED_FORMAT"),
         ({"motion_codec": "x" * 65}, "INVALID_FIELD"),
         ({"motion_frame_rate": -1}, "INVALID_FIELD"),
+        ({"idle_motion": [bytes(128 * 1024), bytes(128 * 1024 + 1)]}, "INVALID_FIELD"),
     ],
 )
 async def test_impossible_openings_are_refused(

@@ -19,6 +19,8 @@ async def test_media_reaches_the_client_unchanged_and_in_order(egress: Any) -> N
     await orchestrator.say(
         motion={"turn": 1, "payload": b"\x00motion\xff", "start_sample": 0, "end_sample": 480}
     )
+    mark = {"turn": 1, "payload": b"over", "start_sample": 480, "end_sample": 480}
+    await orchestrator.say(motion=mark)  # a vendor's, which shows nothing
     word = {"text": "Röm", "start_sample": 1, "end_sample": 9, "text_start": 0, "text_end": 3}
     await orchestrator.say(words={"turn": 1, "words": [word]})
     await orchestrator.say(end_of_turn={"turn": 1})
@@ -26,6 +28,7 @@ async def test_media_reaches_the_client_unchanged_and_in_order(egress: Any) -> N
         {"type": "turn_start", "turn": 1},
         {"type": "voice", "turn": 1, "start": 0, "end": 1024, "payload": voice},
         {"type": "motion", "turn": 1, "start": 0, "end": 480, "payload": b"\x00motion\xff"},
+        {"type": "motion", "turn": 1, "start": 480, "end": 480, "payload": b"over"},
         {"type": "words", "turn": 1, "words": [word]},
         {"type": "end_of_turn", "turn": 1, "sample_count": 1024},
     ]

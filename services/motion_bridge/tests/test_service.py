@@ -13,6 +13,7 @@ import pytest
 from stagekit.errors import StageError, from_rpc_error
 from stagekit.testing import channel_to, stream_of
 from stagewire.common.v1 import audio_pb2, turn_pb2
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire.motion_bridge.v1 import motion_bridge_pb2_grpc as rpc
 from stagewire_motion_bridge.backend import Completed, Emit, Motion
@@ -118,6 +119,18 @@ async def test_motion_comes_before_the_end_of_the_audio() -> None:
         stream.cancel()
 
 
+async def test_ready_brings_a_loop_for_the_time_between_turns() -> None:
+    async with served() as channel:
+        payloads = (await call(channel, [opening()]))[0].ready.idle_motion
+    clips = [unpack(payload) for payload in payloads]
+    assert all(rate == 50 for rate, _ in clips)
+    frames = [frame for _, clip in clips for frame in clip]
+    assert len(frames) >= 200
+    assert sum(map(len, payloads)) < 256 << 10, "what egress takes"
+    assert len({frame.pitch for frame in frames}) > 20
+    assert abs(frames[0].pitch - frames[-1].pitch) < 0.005
+
+
 async def test_a_turn_without_audio_completes() -> None:
     async with served() as channel:
         assert ends(await call(channel, [opening(), start(1), end(1)])) == [(1, COMPLETED)]
@@ -127,15 +140,18 @@ class Slow(LipsyncFace):
     """A fake of a remote engine: emits one frame every 2 ms, beside the calls, until stopped."""
 
     def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-        self._task: asyncio.Task[None] | None = None
+        self._emit, self.idle_motion = emit, ()
+        self._heard = asyncio.Event()
 
-    async def start(self, turn: int) -> None:
+    async def run(self) -> None:
+        await self._heard.wait()
+        await self._stream()
+
+    async def start(self, turn: int, trace: TraceContext) -> None:
         self._turn, self._frames = turn, 0
 
     async def audio(self, turn: int, pcm: bytes) -> None:
-        if self._task is None:
-            self._task = asyncio.create_task(self._stream())
+        self._heard.set()
 
     async def finish(self, turn: int) -> None:
         await self._emit(Completed(turn))
@@ -147,8 +163,7 @@ class Slow(LipsyncFace):
             await asyncio.sleep(0.002)
 
     async def close(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        """Its stream was cancelled."""
 
 
 class SlowBackend(LipsyncBackend):

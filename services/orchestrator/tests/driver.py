@@ -20,12 +20,17 @@ CHUNK = 1_200  # samples, 50 ms
 class Driver:
     """Feeds events; keeps every command with its time."""
 
-    def __init__(self, greeting: str = "", policy: Policy | None = None) -> None:
+    def __init__(
+        self,
+        greeting: str = "",
+        policy: Policy | None = None,
+        motion_wait: float | None = None,
+    ) -> None:
         self.now = 100.0
         self.history = History("You are a test.")
         self.machine = Conversation(self.history, greeting, policy or Policy(), self.now)
         self.log: list[tuple[float, c.Command]] = []
-        self.feed(e.Started(HERTZ, motion=True), e.ClientJoined())
+        self.feed(e.Started(HERTZ, motion=True, motion_wait=motion_wait), e.ClientJoined())
 
     def feed(self, *events: e.Event, after: float = 0.0) -> list[c.Command]:
         """Feeds events at once, ``after`` seconds from now; returns the new commands."""

@@ -199,6 +199,17 @@ def test_the_first_sound_waits_for_its_motion_but_not_for_ever() -> None:
     assert len(d.all(c.PlayAudio)) == 2
 
 
+def test_the_stage_may_ask_that_the_first_sound_waits_longer_for_its_motion() -> None:
+    d = Driver(motion_wait=2.0)
+    turn = d.ask("Hello.")
+    d.generate(turn, "Hi.")
+    d.voice(turn, 2, motion=False)
+    d.pass_time(1.9)
+    assert not d.all(c.StartPlaying)
+    d.pass_time(0.11)
+    assert d.all(c.StartPlaying)
+
+
 def test_sound_goes_on_without_lips_when_motion_breaks() -> None:
     d = Driver()
     turn = d.ask("Hello.")

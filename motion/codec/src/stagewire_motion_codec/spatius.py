@@ -1,9 +1,9 @@
 """The codec ``spatius.message``: a motion message of Spatius' Motion Server, byte for byte.
 
 A payload is one serialized ``Message`` (stagewire/spatius_wire/v2) whose data is an animation: what
-the Server SDK's ``transport_frames`` hands over and what Spatius' client SDKs are fed. On the way to
-a client it is opaque; here it is read for tests, recordings and previews, and written by the local
-Motion Server. Layout and value ranges: docs/motion-codecs.md.
+the Server SDK's ``transport_frames`` hands over, and what Spatius' client SDKs are fed. On the way
+to a client it is opaque; here it is read for tests, recordings and previews, and written by the
+local Motion Server. docs/motion-codecs.md has the layout.
 """
 
 from __future__ import annotations

@@ -133,7 +133,7 @@ class Playout:
                 f"motion of {len(message.payload)} bytes; at most {MAX_AUDIO_BYTES} are taken",
             )
         begin, end = message.start_sample, message.end_sample
-        if not message.payload or not turn.motion_sample <= begin < end < begin + (1 << 32):
+        if not message.payload or not turn.motion_sample <= begin <= end < begin + (1 << 32):
             raise StageError(
                 _INVALID,
                 f"motion of {len(message.payload)} bytes for samples {begin} to {end} after "

@@ -34,6 +34,7 @@ from stagewire_egress.websocket.server import WebSocketServer
 # Towards the orchestrator: 2.5 s of microphone in 20 ms messages, and as many control messages.
 _OUTBOX_MESSAGES = 128
 _MAX_CODEC_CHARACTERS = 64
+_MAX_IDLE_BYTES = 256 * 1024
 
 
 class EgressService(egress_pb2_grpc.EgressServiceServicer):
@@ -101,6 +102,11 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
                 error_pb2.ERROR_REASON_INVALID_FIELD,
                 f"motion_codec may have {_MAX_CODEC_CHARACTERS} characters and motion_frame_rate "
                 "is not negative",
+            )
+        if (idle_bytes := sum(map(len, opening.idle_motion))) > _MAX_IDLE_BYTES:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD,
+                f"idle_motion has {idle_bytes} bytes; at most {_MAX_IDLE_BYTES}",
             )
         if opening.session_id in self._session_ids:
             raise StageError(

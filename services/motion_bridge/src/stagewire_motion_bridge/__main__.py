@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from stagekit.server import run
 
+from stagewire_motion_bridge.backends.spatius.settings import SpatiusSettings
 from stagewire_motion_bridge.service import build
 from stagewire_motion_bridge.settings import MotionBridgeSettings
 
@@ -13,4 +14,5 @@ if __name__ == "__main__":
         "Facial motion: the motion_bridge stage.",
         MotionBridgeSettings,
         build,
+        also=[SpatiusSettings],
     )

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from stagekit.errors import StageError
+from stagewire.common.v1 import error_pb2, trace_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 
@@ -34,6 +36,7 @@ class Degraded:
     """The turn goes on without lips; the message is for people."""
 
     turn: int
+    reason: error_pb2.ErrorReason.ValueType
     message: str
 
 
@@ -44,7 +47,15 @@ class Completed:
     turn: int
 
 
-Event = Motion | Playback | Degraded | Completed
+@dataclass(frozen=True)
+class Trouble:
+    """Something failed that concerns no turn, and the session goes on."""
+
+    error: StageError
+    turn: int = 0
+
+
+Event = Motion | Playback | Degraded | Completed | Trouble
 Emit = Callable[[Event], Awaitable[None]]
 
 
@@ -57,13 +68,26 @@ class Face(Protocol):
         codec: Of every payload.
         frame_rate: Frames per second; 0 when the payload carries its own.
         connection_id: The engine's name for this connection; may be empty.
+        idle_motion: Payloads for the time between turns, a loop; empty where there is none.
+        first_motion_wait: Seconds that a turn's first sound is worth holding for its first motion;
+            None leaves it to the orchestrator.
     """
 
     codec: str
     frame_rate: int
     connection_id: str
+    idle_motion: Sequence[bytes]
+    first_motion_wait: float | None
 
-    async def start(self, turn: int) -> None:
+    async def run(self) -> None:
+        """What it does by itself, if anything; cancelled when the session is over.
+
+        Raises:
+            StageError: The session cannot go on.
+        """
+        ...
+
+    async def start(self, turn: int, trace: trace_pb2.TraceContext) -> None:
         """Begins a turn; what is left of the one before is not wanted any more."""
         ...
 
@@ -76,7 +100,7 @@ class Face(Protocol):
         ...
 
     async def finish(self, turn: int) -> None:
-        """No more audio: the rest is emitted, then ``Completed``."""
+        """No more audio: the rest is emitted, then ``Completed``; it need not wait for that."""
         ...
 
     async def cancel(self, turn: int) -> None:
@@ -113,6 +137,10 @@ class Backend(Protocol):
                 gets of a turn that is over is dropped.
 
         Raises:
-            StageError: BACKEND_FAILED, BACKEND_UNAUTHENTICATED or UNKNOWN_AVATAR.
+            StageError: UNKNOWN_AVATAR, or one of the BACKEND_ reasons.
         """
+        ...
+
+    async def run(self) -> None:
+        """What the engine does beside its faces, if anything; cancelled when the stage stops."""
         ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from importlib.metadata import version
@@ -14,7 +15,14 @@ from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
-from stagekit.streams import MAX_AUDIO_BYTES, Commands, check_format, duplex, on_event
+from stagekit.streams import (
+    MAX_AUDIO_BYTES,
+    Commands,
+    check_format,
+    duplex,
+    on_event,
+    task_group,
+)
 from stagekit.trace import trace_id_of
 from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2, motion_bridge_pb2_grpc
@@ -22,6 +30,8 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2, motion_bridge_pb2_grpc
 from stagewire_motion_bridge.backend import Backend, Face
 from stagewire_motion_bridge.session import Request, Response, Session
 from stagewire_motion_bridge.settings import MotionBridgeSettings
+
+logger = logging.getLogger(__name__)
 
 _QUEUE = 512
 """Messages that wait for the peer at most: about half a minute of motion, 100 kB. Large enough
@@ -62,21 +72,25 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
             outbox: Outbox[Response] = Outbox(_QUEUE)
             session = Session(outbox, time.monotonic)
             face = await self._backend.connect(opening, codec, session.emit)
-            await outbox.put_control(Response(ready=self._ready(face)))
-            async for response in duplex(self._run(session, commands, face, outbox), outbox):
-                if session.leaves(response):
-                    yield response
+            try:
+                await outbox.put_control(Response(ready=self._ready(face)))
+                async for response in duplex(self._run(session, commands, face, outbox), outbox):
+                    if session.leaves(response):
+                        yield response
+            finally:
+                await face.close()
 
     async def _run(
         self, session: Session, commands: Commands[Request], face: Face, outbox: Outbox[Response]
     ) -> None:
-        # A bare task, because a TaskGroup would wrap the errors that end the stream; ends below.
-        announcer = asyncio.create_task(on_event(self._drain, lambda: self._going_away(outbox)))
-        try:
+        async with task_group() as tasks:
+            helpers = [
+                tasks.create_task(face.run()),
+                tasks.create_task(on_event(self._drain, lambda: self._going_away(outbox))),
+            ]
             await session.serve(commands, face)
-        finally:
-            announcer.cancel()
-            await face.close()
+            for helper in helpers:
+                helper.cancel()
 
     async def _going_away(self, outbox: Outbox[Response]) -> None:
         grace = duration_pb2.Duration()
@@ -107,13 +121,17 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
         )
 
     def _ready(self, face: Face) -> motion_bridge_pb2.Ready:
-        return motion_bridge_pb2.Ready(
+        ready = motion_bridge_pb2.Ready(
             codec=face.codec,
             frame_rate=face.frame_rate,
             connection_id=face.connection_id,
             max_audio_bytes=MAX_AUDIO_BYTES,
             features=self._backend.features,
+            idle_motion=face.idle_motion,
         )
+        if face.first_motion_wait is not None:
+            ready.first_motion_wait.FromNanoseconds(int(face.first_motion_wait * 1e9))
+        return ready
 
 
 def create_stage(backend: Backend, settings: MotionBridgeSettings) -> Stage:
@@ -146,10 +164,13 @@ def create_stage(backend: Backend, settings: MotionBridgeSettings) -> Stage:
         description=description,
         admission=admission,
         drain=drain,
+        run=backend.run,
     )
 
 
 async def build(settings: MotionBridgeSettings) -> Stage:
     """Loads the chosen backend and makes the stage."""
-    create = backends.find("motion_bridge", settings.backend)
-    return create_stage(await asyncio.to_thread(create), settings)
+    create = backends.find("motion_bridge", settings.chosen_backend())
+    backend: Backend = await asyncio.to_thread(create)
+    logger.info("backend %s", backend.name)
+    return create_stage(backend, settings)

@@ -7,13 +7,14 @@ last, and nothing of a turn that is over gets by.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf import duration_pb2
 from stagekit.outbox import Outbox
 from stagekit.streams import AudioTrack, Commands, TurnFence
-from stagewire.common.v1 import error_pb2, timing_pb2, turn_pb2
+from stagewire.common.v1 import timing_pb2, turn_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_motion_bridge.backend import (
@@ -23,6 +24,7 @@ from stagewire_motion_bridge.backend import (
     Face,
     Motion,
     Playback,
+    Trouble,
 )
 
 Request = motion_bridge_pb2.AnimateRequest
@@ -57,9 +59,11 @@ class Session:
         self._outbox, self._clock = outbox, clock
         self._fence = TurnFence()
         self._turn: _Turn | None = None
+        self._over = asyncio.Event()
+        self._over.set()
 
     async def serve(self, commands: Commands[Request], face: Face) -> None:
-        """Passes commands to the face until the peer closes its side.
+        """Passes commands to the face until the peer closes its side and the last turn is over.
 
         Raises:
             StageError: When a command breaks the contract; the stream ends.
@@ -79,16 +83,18 @@ class Session:
                 await self._end(message.turn, _INTERRUPTED, face)
         if self._turn is not None and not self._turn.ended_audio:
             await self._end(self._turn.number, _INTERRUPTED, face)
+        await self._over.wait()
 
     async def _start(self, message: motion_bridge_pb2.TurnStart, face: Face) -> None:
         before = self._turn
         superseded = self._fence.start(message.turn)
         self._turn = _Turn(message.turn, AudioTrack())
+        self._over.clear()
         if superseded is not None:
             await self._drop(superseded)
             await self._say_ended(superseded, _SUPERSEDED, before)
             await face.cancel(superseded)
-        await face.start(message.turn)
+        await face.start(message.turn, message.trace)
 
     async def _audio(self, message: motion_bridge_pb2.TurnAudio, face: Face) -> None:
         turn = self._turn
@@ -108,6 +114,7 @@ class Session:
     async def _end(self, turn: int, reason: turn_pb2.TurnEndReason.ValueType, face: Face) -> None:
         ended = self._turn
         if self._fence.end(turn):
+            self._over.set()
             await self._drop(turn)
             await self._say_ended(turn, reason, ended)
             await face.cancel(turn)
@@ -123,6 +130,9 @@ class Session:
 
     async def emit(self, event: Event) -> None:
         """Takes an event of the face; see :data:`stagewire_motion_bridge.backend.Emit`."""
+        if isinstance(event, Trouble):
+            await self._outbox.put_control(Response(fault=event.error.to_fault()))
+            return
         turn = self._turn
         if turn is None or event.turn != turn.number:
             return
@@ -150,9 +160,7 @@ class Session:
             await self._outbox.put(Response(playback=playback))
         elif isinstance(event, Degraded):
             degraded = motion_bridge_pb2.Degraded(
-                turn=event.turn,
-                reason=error_pb2.ERROR_REASON_BACKEND_FAILED,
-                message=event.message,
+                turn=event.turn, reason=event.reason, message=event.message
             )
             await self._outbox.put_control(Response(degraded=degraded))
 
@@ -161,7 +169,10 @@ class Session:
         arm = response.WhichOneof("message")
         if arm == "turn_ended":
             if response.turn_ended.reason == _COMPLETED:
-                return self._fence.end(response.turn_ended.turn)
+                ended = self._fence.end(response.turn_ended.turn)
+                if ended:
+                    self._over.set()
+                return ended
             return True
         if arm in ("motion", "playback", "degraded"):
             return self._fence.admits(getattr(response, arm))

@@ -58,6 +58,7 @@ class Answering:
         self.voice_hertz = 1
         self.motion_up = False
         self.egress_up = False
+        self.motion_wait = policy.motion_wait
         self._history = history
         self._policy = policy
         self._out = out
@@ -239,7 +240,7 @@ class Answering:
         turn.held.clear()
         if turn.voice_done_at is None or turn.finished_at is not None:
             return
-        if turn.motion_ended or now >= turn.voice_done_at + self._policy.motion_wait:
+        if turn.motion_ended or now >= turn.voice_done_at + self.motion_wait:
             turn.finished_at = now
             self._out.append(c.FinishPlaying(turn.number))
 
@@ -255,7 +256,7 @@ class Answering:
         """Until when the first sound waits for motion."""
         if turn.marks.first_motion is not None or turn.motion_ended or not turn.motion_started:
             return 0.0
-        return (turn.marks.first_audio or 0.0) + self._policy.motion_wait
+        return (turn.marks.first_audio or 0.0) + self.motion_wait
 
     # --- ends --------------------------------------------------------------------------------
 
@@ -329,7 +330,7 @@ class Answering:
                 if turn.phase is Phase.WAITING and turn.received_samples:
                     times.append(self._first_motion_deadline(turn))
                 if turn.voice_done_at is not None and turn.finished_at is None:
-                    times.append(turn.voice_done_at + self._policy.motion_wait)
+                    times.append(turn.voice_done_at + self.motion_wait)
         return min(times, default=None)
 
     def expire(self, now: float) -> None:

@@ -35,6 +35,9 @@ class Avatar(BaseModel):
         description="The head that the page shows: ava, max or zuri.",
     )
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
+    motion_avatar_id: str = Field(
+        "", description="The avatar's id at the motion engine; empty for the engine's default."
+    )
     language: str = Field("en-US", description="BCP 47.")
     speaking_rate_percent: int = Field(100, ge=50, le=200)
     temperature: float = Field(0.4, ge=0, le=2)

@@ -12,10 +12,17 @@ from stagewire.common.v1.turn_pb2 import TurnEndReason
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Every stage is connected."""
+    """Every stage is connected.
+
+    Attributes:
+        voice_hertz: The voice's sample rate.
+        motion: Whether there is motion.
+        motion_wait: Seconds that motion_bridge asks to be waited for; None leaves it to the policy.
+    """
 
     voice_hertz: int
     motion: bool
+    motion_wait: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ class Conversation:
             case e.Started():
                 self._answering.voice_hertz = event.voice_hertz
                 self._answering.motion_up = event.motion
+                if event.motion_wait is not None:
+                    self._answering.motion_wait = event.motion_wait
                 self._answering.egress_up = True
                 self._state = session_event_pb2.CONVERSATION_STATE_UNSPECIFIED
                 self._warm("")

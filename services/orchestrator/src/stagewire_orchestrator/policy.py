@@ -14,7 +14,8 @@ class Policy:
         silence_timeout: Silence that ends the user's turn whatever asr thinks of it.
         words_timeout: Silence that ends it although asr has not settled the words.
         speculate: Prepare answers before the user's turn is over.
-        motion_wait: How long the first sound waits for its motion, and the end for the last.
+        motion_wait: How long the first sound waits for its motion, and the end for the last, where
+            motion_bridge asks for no other time.
         answer_timeout: How long a committed turn may stay silent, or a sounding one without news.
         playback_grace: How long after the last sound egress may take to confirm it.
         stop_timeout: How long egress may take to say how much of a cut turn was heard.

@@ -154,12 +154,13 @@ class Session:
                 await self._asr.link.first_ready()
                 self._motion = MotionBridge(self._context, self._voice)
                 run(self._motion.link.run())
+                motion = await self._motion.connect()
                 self._egress = Egress(
                     self._context,
                     self.join_token,
                     self._voice,
                     self._microphone,
-                    await self._motion.connect(),
+                    motion,
                     self._asr.hear,
                 )
                 self._egress_task = run(self._egress.link.run())
@@ -171,7 +172,9 @@ class Session:
             ) from None
         self._warmer = Warmer(self._context)
         run(self._warmer.run())
-        await self.post(e.Started(self._voice.sample_rate_hertz, motion=True))
+        wait = motion.first_motion_wait.ToNanoseconds() / 1e9
+        asked = wait if motion.HasField("first_motion_wait") else None
+        await self.post(e.Started(self._voice.sample_rate_hertz, motion=True, motion_wait=asked))
 
     async def _converse(self) -> None:
         while not self.end_reason:

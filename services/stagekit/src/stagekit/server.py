@@ -6,8 +6,7 @@ import argparse
 import asyncio
 import inspect
 import logging
-import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
+from pydantic_settings import BaseSettings
 from stagewire.common.v1 import describe_pb2, describe_pb2_grpc, error_pb2
 
 from stagekit import log
@@ -22,6 +22,7 @@ from stagekit.admission import Admission
 from stagekit.channel import MAX_MESSAGE_BYTES
 from stagekit.errors import StageError, abort
 from stagekit.settings import StageSettings, describe, load
+from stagekit.signals import stop_event
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Stage:
         description: What Describe answers; ``active`` is filled in from ``admission``.
         admission: Counts the work in progress; a drain waits for it.
         drain: Set when the drain begins: session-long streams then send ``going_away``.
+        run: What the stage does beside serving; cancelled after the drain. It may return early.
         close: Releases what the stage holds (models, vendor connections), after the drain.
     """
 
@@ -53,6 +55,7 @@ class Stage:
     description: describe_pb2.StageDescription
     admission: Admission
     drain: asyncio.Event = field(default_factory=asyncio.Event)
+    run: Callable[[], Coroutine[Any, Any, None]] | None = None
     close: Callable[[], Awaitable[None]] | None = None
 
 
@@ -152,6 +155,8 @@ async def serving(
     except RuntimeError as error:
         raise SystemExit(f"cannot listen on {host}:{port}: is it in use?") from error
     await server.start()
+    # A bare task, because a TaskGroup would wrap what the block raises; ends below.
+    background = asyncio.create_task(stage.run()) if stage.run is not None else None
     for name in ["", *names]:
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
     try:
@@ -167,6 +172,9 @@ async def serving(
         except TimeoutError:
             logger.warning("drain time is up: %d cut off", stage.admission.active)
         await server.stop(grace=0.2)
+        if background is not None:
+            background.cancel()
+            await asyncio.wait([background])
         if stage.close is not None:
             await stage.close()
 
@@ -176,6 +184,7 @@ def run(
     purpose: str,
     settings_type: type[StageSettings],
     build: Callable[[Any], Awaitable[Stage]],
+    also: Sequence[type[BaseSettings]] = (),
 ) -> None:
     """A service's whole ``__main__``: parse, load settings, build, serve, drain.
 
@@ -184,11 +193,12 @@ def run(
         purpose: One sentence for ``--help``.
         settings_type: The service's settings.
         build: Makes the stage from them; may take long (models load).
+        also: Settings of backends, for ``--help``; a backend loads its own.
     """
     argparse.ArgumentParser(
         prog=f"python -m {package}",
         description=purpose,
-        epilog=f"environment variables:\n{describe(settings_type)}",
+        epilog="environment variables:\n" + "\n".join(map(describe, [settings_type, *also])),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     ).parse_args()
     settings = load(settings_type)
@@ -199,13 +209,7 @@ def run(
 async def _run(
     package: str, settings: StageSettings, build: Callable[[Any], Awaitable[Stage]]
 ) -> None:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        try:
-            loop.add_signal_handler(number, stop.set)
-        except NotImplementedError:  # Windows
-            signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop.set))
+    stop = stop_event()
     stage = await build(settings)
     async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
         logger.info("%s serves on %s:%d", package, settings.host, port)

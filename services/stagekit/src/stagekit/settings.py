@@ -6,7 +6,8 @@ import re
 import sys
 from typing import Literal, TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import AliasChoices, Field, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -36,9 +37,8 @@ def load(settings: type[Settings]) -> Settings:
     try:
         return settings()
     except ValidationError as error:
-        prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors():
-            variable = prefix + "_".join(str(part) for part in problem["loc"]).upper()
+            variable = _variable(settings, problem["loc"])
             print(f"{variable}: {problem['msg']}{_got(variable, problem)}", file=sys.stderr)
         print("`python -m PACKAGE --help` lists the variables.", file=sys.stderr)
         raise SystemExit(2) from None
@@ -53,12 +53,23 @@ def _got(variable: str, problem: ErrorDetails) -> str:
 
 def describe(settings: type[BaseSettings]) -> str:
     """The variables, a line each, for ``--help``."""
-    prefix = settings.model_config.get("env_prefix", "")
     return "\n".join(
-        f"  {prefix}{name.upper()}={_shown(field.default)}\n      {field.description or ''}"
+        f"  {_variable(settings, (name,))}={_shown(field)}\n      {field.description or ''}"
         for name, field in settings.model_fields.items()
     )
 
 
-def _shown(default: object) -> str:
-    return "" if default is None else str(default)
+def _variable(settings: type[BaseSettings], location: tuple[int | str, ...]) -> str:
+    """The variable of a field, which is known here by its name or by the name of its variable."""
+    field = settings.model_fields.get(str(location[0]))
+    names = field.validation_alias if field is not None else None
+    if isinstance(names, AliasChoices):
+        return str(names.choices[0])
+    known = field is not None or not str(location[0]).isupper()
+    prefix = settings.model_config.get("env_prefix", "") if known else ""
+    return prefix + "_".join(str(part) for part in location).upper()
+
+
+def _shown(field: FieldInfo) -> str:
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return "" if default in (None, "") else str(default)

@@ -131,6 +131,7 @@ class Open(_message.Message):
     MOTION_FRAME_RATE_FIELD_NUMBER: _builtins.int
     MICROPHONE_FORMAT_FIELD_NUMBER: _builtins.int
     TRACE_FIELD_NUMBER: _builtins.int
+    IDLE_MOTION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session, 1 to 128 characters."""
     motion_codec: _builtins.str
@@ -157,6 +158,10 @@ class Open(_message.Message):
     def trace(self) -> _trace_pb2.TraceContext:
         """The session's trace."""
 
+    @_builtins.property
+    def idle_motion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What motion_bridge's `ready.idle_motion` said, for the client; at most 256 KiB in all."""
+
     def __init__(
         self,
         *,
@@ -168,10 +173,11 @@ class Open(_message.Message):
         motion_frame_rate: _builtins.int = ...,
         microphone_format: _audio_pb2.AudioFormat | None = ...,
         trace: _trace_pb2.TraceContext | None = ...,
+        idle_motion: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["livekit", b"livekit", "microphone_format", b"microphone_format", "target", b"target", "trace", b"trace", "voice_format", b"voice_format", "web_socket", b"web_socket"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["livekit", b"livekit", "microphone_format", b"microphone_format", "motion_codec", b"motion_codec", "motion_frame_rate", b"motion_frame_rate", "session_id", b"session_id", "target", b"target", "trace", b"trace", "voice_format", b"voice_format", "web_socket", b"web_socket"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idle_motion", b"idle_motion", "livekit", b"livekit", "microphone_format", b"microphone_format", "motion_codec", b"motion_codec", "motion_frame_rate", b"motion_frame_rate", "session_id", b"session_id", "target", b"target", "trace", b"trace", "voice_format", b"voice_format", "web_socket", b"web_socket"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["web_socket", "livekit"]  # noqa: Y015
     _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
@@ -314,7 +320,7 @@ class TurnMotion(_message.Message):
     start_sample: _builtins.int
     """The voice sample at which the first frame is shown."""
     end_sample: _builtins.int
-    """The voice sample at which the last frame has been shown."""
+    """The voice sample at which the last frame has been shown; start_sample when there is none."""
     def __init__(
         self,
         *,

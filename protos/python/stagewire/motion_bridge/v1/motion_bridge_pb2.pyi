@@ -366,7 +366,6 @@ class AnimateResponse(_message.Message):
     TURN_ENDED_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
     GOING_AWAY_FIELD_NUMBER: _builtins.int
-    IDLE_MOTION_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___Ready:
         """The answer to `open`."""
@@ -395,10 +394,6 @@ class AnimateResponse(_message.Message):
     def going_away(self) -> _error_pb2.GoingAway:
         """The stage will close this stream."""
 
-    @_builtins.property
-    def idle_motion(self) -> Global___IdleMotion:
-        """What the face does between turns; at most once, at any time."""
-
     def __init__(
         self,
         *,
@@ -409,13 +404,12 @@ class AnimateResponse(_message.Message):
         turn_ended: _turn_pb2.TurnEnded | None = ...,
         fault: _error_pb2.Fault | None = ...,
         going_away: _error_pb2.GoingAway | None = ...,
-        idle_motion: Global___IdleMotion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "fault", b"fault", "going_away", b"going_away", "idle_motion", b"idle_motion", "message", b"message", "motion", b"motion", "playback", b"playback", "ready", b"ready", "turn_ended", b"turn_ended"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "fault", b"fault", "going_away", b"going_away", "message", b"message", "motion", b"motion", "playback", b"playback", "ready", b"ready", "turn_ended", b"turn_ended"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "fault", b"fault", "going_away", b"going_away", "idle_motion", b"idle_motion", "message", b"message", "motion", b"motion", "playback", b"playback", "ready", b"ready", "turn_ended", b"turn_ended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "fault", b"fault", "going_away", b"going_away", "message", b"message", "motion", b"motion", "playback", b"playback", "ready", b"ready", "turn_ended", b"turn_ended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["ready", "motion", "playback", "degraded", "turn_ended", "fault", "going_away", "idle_motion"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["ready", "motion", "playback", "degraded", "turn_ended", "fault", "going_away"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -433,6 +427,7 @@ class Ready(_message.Message):
     MAX_AUDIO_BYTES_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     FIRST_MOTION_WAIT_FIELD_NUMBER: _builtins.int
+    IDLE_MOTION_FIELD_NUMBER: _builtins.int
     codec: _builtins.str
     """The codec of every payload on this stream: "stagewire.arkit52" (docs/motion-codecs.md) or
     "spatius.message" (the exact envelope of Spatius' Motion Server).
@@ -445,12 +440,18 @@ class Ready(_message.Message):
     """Largest audio message taken, in bytes."""
     @_builtins.property
     def features(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Announced abilities: "phonemes", "livekit_room", "playback", "idle_motion"."""
+        """Announced abilities: "phonemes", "livekit_room", "playback"."""
 
     @_builtins.property
     def first_motion_wait(self) -> _duration_pb2.Duration:
         """How long a turn's first sound is worth holding back for its first motion, counted from the
         turn's first audio. Absent: as long as the orchestrator likes.
+        """
+
+    @_builtins.property
+    def idle_motion(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """What the face does while no turn is: payloads in the announced codec, in order, without gaps;
+        a loop, whose end continues into its beginning. Empty: the client's own idea of rest.
         """
 
     def __init__(
@@ -462,10 +463,11 @@ class Ready(_message.Message):
         max_audio_bytes: _builtins.int = ...,
         features: _abc.Iterable[_builtins.str] | None = ...,
         first_motion_wait: _duration_pb2.Duration | None = ...,
+        idle_motion: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["first_motion_wait", b"first_motion_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "connection_id", b"connection_id", "features", b"features", "first_motion_wait", b"first_motion_wait", "frame_rate", b"frame_rate", "max_audio_bytes", b"max_audio_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codec", b"codec", "connection_id", b"connection_id", "features", b"features", "first_motion_wait", b"first_motion_wait", "frame_rate", b"frame_rate", "idle_motion", b"idle_motion", "max_audio_bytes", b"max_audio_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -485,11 +487,13 @@ class Motion(_message.Message):
     turn: _builtins.int
     """The turn."""
     payload: _builtins.bytes
-    """One or more frames in the announced codec."""
+    """Frames in the announced codec."""
     start_sample: _builtins.int
     """The voice sample at which the first frame is shown, from the start of the turn."""
     end_sample: _builtins.int
-    """The voice sample at which the last frame has been shown."""
+    """The voice sample at which the last frame has been shown; start_sample when the payload carries
+    no frame, such as a vendor's mark that the turn is over.
+    """
     @_builtins.property
     def timing(self) -> _timing_pb2.StageTiming:
         """On the turn's first motion. The trigger is the turn's first audio."""
@@ -510,30 +514,6 @@ class Motion(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Motion: _TypeAlias = Motion  # noqa: Y015
-
-@_typing.final
-class IdleMotion(_message.Message):
-    """A loop that a client plays while no turn is: the end continues into the beginning."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAYLOADS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def payloads(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """Payloads in the announced codec, in order, without gaps."""
-
-    def __init__(
-        self,
-        *,
-        payloads: _abc.Iterable[_builtins.bytes] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payloads", b"payloads"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___IdleMotion: _TypeAlias = IdleMotion  # noqa: Y015
 
 @_typing.final
 class Playback(_message.Message):

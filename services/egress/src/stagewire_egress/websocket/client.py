@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -129,7 +130,11 @@ class WebSocketClient:
     def _joined(self, turn: int) -> str:
         opening = self._opening
         motion = (
-            {"codec": opening.motion_codec, "frame_rate": opening.motion_frame_rate}
+            {
+                "codec": opening.motion_codec,
+                "frame_rate": opening.motion_frame_rate,
+                "idle": [base64.b64encode(payload).decode() for payload in opening.idle_motion],
+            }
             if opening.motion_codec
             else None
         )

@@ -1,68 +1,71 @@
-"""The default engine: lips from the voice's phonemes, or from its loudness; blinks; on the CPU."""
+"""The default engine: stagewire_lipsync, on the CPU."""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from stagekit.audio import to_float
+from stagekit.model_fetch import ensure
+from stagewire.common.v1 import trace_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
+from stagewire_lipsync import FRAME_RATE, Frames, Performer, SphinxModel, idle_loop
 from stagewire_motion_codec import arkit52
 
 from stagewire_motion_bridge.backend import Completed, Emit, Motion
-from stagewire_motion_bridge.backends.lipsync_face import Blinks
-from stagewire_motion_bridge.backends.lipsync_mouth import FRAME_RATE, Mouth
-from stagewire_motion_bridge.backends.lipsync_phonemes import PhonemeTime, arpabet
+from stagewire_motion_bridge.backends.lipsync_phonemes import arpabet
 
-_SHUT = [arkit52.CHANNELS.index("eyeBlinkLeft"), arkit52.CHANNELS.index("eyeBlinkRight")]
+_MODEL = "sphinx-en-us"
+_IDLE_SECONDS = 20.0  # long enough that nobody sees it repeat; 58 kB
 
 
 class LipsyncFace:
     """One session's face.
 
-    Every whole frame (20 ms) of audio is emitted when it has arrived, but for the last one: only
-    when more audio comes, or the end of it, is it known whether the mouth must be closed there.
+    Args:
+        performer: Makes the frames.
+        sample_rate: Of the voice, in hertz.
+        emit: Takes the motion.
+        idle_motion: Payloads of a loop.
     """
 
     codec = arkit52.NAME
     frame_rate = FRAME_RATE
     connection_id = ""
+    first_motion_wait = None
 
-    def __init__(self, sample_rate: int, emit: Emit, blinks: Blinks) -> None:
-        """A face at rest.
-
-        Args:
-            sample_rate: Of the voice, in hertz.
-            emit: Takes the motion.
-            blinks: Closes the eyes now and then.
-        """
-        self._sample_rate, self._emit, self._blinks = sample_rate, emit, blinks
-        self._mouth = Mouth(sample_rate)
-        self._received = 0
+    def __init__(
+        self,
+        performer: Performer,
+        sample_rate: int,
+        emit: Emit,
+        idle_motion: Sequence[bytes] = (),
+    ) -> None:
+        """A face at rest."""
+        self.idle_motion = idle_motion
+        self._performer, self._sample_rate, self._emit = performer, sample_rate, emit
         self._emitted = 0
 
-    async def start(self, turn: int) -> None:
+    async def run(self) -> None:
+        """Nothing goes on by itself here."""
+
+    async def start(self, turn: int, trace: trace_pb2.TraceContext) -> None:
         """See :class:`stagewire_motion_bridge.backend.Face`; so with the others."""
-        self._mouth = Mouth(self._sample_rate)
-        self._received = self._emitted = 0
+        self._performer.start()
+        self._emitted = 0
 
     async def phonemes(self, phonemes: motion_bridge_pb2.TurnPhonemes) -> None:
         """Sounds to come."""
-        self._mouth.expect(arpabet(phonemes))
+        self._performer.expect(arpabet(phonemes))
 
     async def audio(self, turn: int, pcm: bytes) -> None:
-        """Emits the frames that this completes."""
-        await asyncio.to_thread(self._mouth.hear, to_float(pcm))
-        self._received += len(pcm) // 2
-        whole = self._received * FRAME_RATE // self._sample_rate
-        await self._show(turn, whole - 1, last=False)
+        """Emits the frames that this settles."""
+        await self._show(turn, lambda: self._performer.hear(to_float(pcm)))
 
     async def finish(self, turn: int) -> None:
-        """Emits the rest, rounded up to a whole frame, with the mouth closed at the end."""
-        frames = -(-self._received * FRAME_RATE // self._sample_rate)
-        await self._show(turn, frames, last=True)
+        """Emits the rest."""
+        await self._show(turn, self._performer.finish)
         await self._emit(Completed(turn))
 
     async def cancel(self, turn: int) -> None:
@@ -71,52 +74,63 @@ class LipsyncFace:
     async def close(self) -> None:
         """Nothing is held."""
 
-    async def _show(self, turn: int, until: int, last: bool) -> None:
-        while self._emitted < until:
-            begin = self._emitted
-            end = min(until, begin + arkit52.MAX_FRAMES)
-            closes = last and end == until
-            payload = await asyncio.to_thread(self._render, begin, end, closes)
-            self._emitted = end
-            await self._emit(Motion(turn, payload, self._edge(begin), self._edge(end)))
-
-    def _render(self, begin: int, end: int, closes: bool) -> bytes:
-        frames = []
-        for row in self._mouth.frames(begin, end, closes):
-            row[_SHUT] = self._blinks.next_frame()
-            frames.append(arkit52.Frame(tuple(row.tolist())))
-        return arkit52.pack(frames, FRAME_RATE)
+    async def _show(self, turn: int, perform: Callable[[], Frames]) -> None:
+        for payload, count in await asyncio.to_thread(lambda: payloads(perform())):
+            begin, self._emitted = self._emitted, self._emitted + count
+            await self._emit(Motion(turn, payload, self._edge(begin), self._edge(self._emitted)))
 
     def _edge(self, frame: int) -> int:
         return frame * self._sample_rate // FRAME_RATE
+
+
+def payloads(frames: Frames) -> list[tuple[bytes, int]]:
+    """Frames as payloads of the codec, each with the number of its frames."""
+    listed = [
+        arkit52.Frame(tuple(weights), *head)
+        for weights, head in zip(frames.weights.tolist(), frames.head.tolist(), strict=True)
+    ]
+    pieces = [
+        listed[at : at + arkit52.MAX_FRAMES] for at in range(0, len(listed), arkit52.MAX_FRAMES)
+    ]
+    return [(arkit52.pack(piece, FRAME_RATE), len(piece)) for piece in pieces]
 
 
 class LipsyncBackend:
     """Makes faces.
 
     Args:
-        new_random: Makes the source of a session's blinks.
+        model: Hears the sounds of voices that come without phonemes; without it, loudness has to
+            do.
+        new_seed: Makes a session's seed; None leaves it to chance.
     """
 
     name = "lipsync"
-    models = ()
+    models = (_MODEL,)
     codecs = (arkit52.NAME,)
     features = ("phonemes",)
 
-    def __init__(self, new_random: Callable[[], random.Random] = random.Random) -> None:
-        """Builds the tables once, so that the first session does not wait for them."""
-        self._new_random = new_random
-        warm = Mouth(16_000)
-        warm.expect([PhonemeTime("M", 0, 1_600), PhonemeTime("AA", 1_600, 3_200)])
-        warm.hear(np.zeros(3_200, np.float32))
-        warm.frames(0, 10, closes=True)
+    def __init__(
+        self,
+        model: SphinxModel | None = None,
+        new_seed: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """Performs once, so that the first session does not wait for memory."""
+        self._model, self._new_seed = model, new_seed
+        warm = Performer(16_000, model=model)
+        warm.hear(np.zeros(6_400, np.float32))
+        warm.finish()
+        self._idle = [payload for payload, _ in payloads(idle_loop(_IDLE_SECONDS, new_seed()))]
+
+    async def run(self) -> None:
+        """Nothing goes on beside the faces."""
 
     async def connect(self, opening: motion_bridge_pb2.Open, codec: str, emit: Emit) -> LipsyncFace:
         """See :class:`stagewire_motion_bridge.backend.Backend`."""
         rate = opening.format.sample_rate_hertz
-        return LipsyncFace(rate, emit, Blinks(FRAME_RATE, self._new_random()))
+        performer = Performer(rate, self._new_seed(), self._model)
+        return LipsyncFace(performer, rate, emit, self._idle)
 
 
 def create() -> LipsyncBackend:
-    """The entry point."""
-    return LipsyncBackend()
+    """The entry point; fetches the model if it is not here."""
+    return LipsyncBackend(SphinxModel(ensure(_MODEL)))

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from openfacefx.phonemes import from_ipa
 from stagewire.common.v1 import timing_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
-
-
-@dataclass(frozen=True)
-class PhonemeTime:
-    """A speech sound in ARPAbet without stress, or ``sil``; offsets from the turn's start."""
-
-    symbol: str
-    start: int
-    end: int
+from stagewire_lipsync import PhonemeTime, ipa
 
 
 def arpabet(message: motion_bridge_pb2.TurnPhonemes) -> list[PhonemeTime]:
@@ -23,13 +12,14 @@ def arpabet(message: motion_bridge_pb2.TurnPhonemes) -> list[PhonemeTime]:
     known = (timing_pb2.PHONEME_ALPHABET_ARPABET, timing_pb2.PHONEME_ALPHABET_IPA)
     if message.alphabet not in known:
         return []
-    ipa = message.alphabet == timing_pb2.PHONEME_ALPHABET_IPA
+    in_ipa = message.alphabet == timing_pb2.PHONEME_ALPHABET_IPA
     return [
-        PhonemeTime(_symbol(p.symbol, ipa), p.start_sample, p.end_sample) for p in message.phonemes
+        PhonemeTime(_symbol(p.symbol, in_ipa), p.start_sample, p.end_sample)
+        for p in message.phonemes
     ]
 
 
-def _symbol(symbol: str, ipa: bool) -> str:
+def _symbol(symbol: str, in_ipa: bool) -> str:
     if not symbol or symbol == "sil":
         return "sil"
-    return str(from_ipa(symbol)) if ipa else symbol.rstrip("012").upper()
+    return ipa.arpabet(symbol) if in_ipa else symbol.rstrip("012").upper()

@@ -56,6 +56,7 @@ class Egress:
             motion_frame_rate=motion.frame_rate,
             microphone_format=microphone,
             trace=context.trace,
+            idle_motion=motion.idle_motion,
         )
         self._hear = hear
         stub = egress_pb2_grpc.EgressServiceStub(context.channels.to(context.avatar, "egress"))

@@ -74,7 +74,7 @@ class MotionBridge:
         return pb.AnimateRequest(
             open=pb.Open(
                 session_id=self._context.session_id,
-                avatar_id=self._context.avatar.name,
+                avatar_id=self._context.avatar.motion_avatar_id,
                 format=self._voice,
                 return_frames=pb.ReturnFrames(),
                 trace=self._context.trace,

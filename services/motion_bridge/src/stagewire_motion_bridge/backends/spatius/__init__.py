@@ -1,0 +1,1 @@
+"""The backend ``spatius``: Spatius' Motion Server, through its own Server SDK."""
