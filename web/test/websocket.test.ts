@@ -41,7 +41,7 @@ function started(): { sockets: Socket[]; told: [string, ...unknown[]][]; transpo
   return { sockets, told, transport };
 }
 
-test("the token goes into the first message", () => {
+test("the token goes into the first message, and what was typed before waits for the answer", () => {
   const { sockets, told, transport } = started();
   assert.deepEqual(JSON.parse(sockets[0].sent[0] as string), {
     type: "join",
@@ -52,6 +52,7 @@ test("the token goes into the first message", () => {
   assert.equal(sockets[0].sent.length, 1);
   sockets[0].says(JOINED);
   assert.equal(told[0][0], "joined");
+  assert.deepEqual(JSON.parse(sockets[0].sent[1] as string), { type: "text", text: "too early" });
   transport.close();
 });
 

@@ -127,13 +127,22 @@ export function join(rigFile: ArrayBuffer, personFile: ArrayBuffer): Model {
   };
 }
 
+/** Fetches the rig and a person from a folder (ending in a slash). */
+export async function loadModel(folder: string, look: string): Promise<Model> {
+  const nobody = (): void => {};
+  const [rig, person] = await Promise.all([
+    fetchFile(`${folder}rig.glb`, nobody),
+    fetchFile(`${folder}${encodeURIComponent(look)}.glb`, nobody),
+  ]);
+  return join(rig, person);
+}
+
 /** Fetches a file with progress; throws a sentence when that fails. */
 export async function fetchFile(
   url: string,
   progress: (loaded: number, total: number) => void,
-  signal?: AbortSignal,
 ): Promise<ArrayBuffer> {
-  const response = await fetch(url, signal ? { signal } : {});
+  const response = await fetch(url);
   if (!response.ok || !response.body) {
     throw new Error(`${url.split("/").pop()} cannot be loaded: the server says ${response.status}`);
   }

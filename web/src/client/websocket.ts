@@ -19,6 +19,7 @@ const LONGEST_DELAY = 5_000;
 const GIVE_UP_AFTER = 120_000;
 // Old microphone samples are worth less than new ones: beyond this nothing is queued.
 const MOST_BUFFERED_BYTES = 64_000;
+const MOST_UNSENT_TEXTS = 10;
 
 type Message = { type: string } & Record<string, unknown>;
 
@@ -27,6 +28,7 @@ export class WebSocketTransport implements Transport {
   private listener: Listener | null = null;
   private isJoined = false;
   private sent = 0;
+  private unsent: string[] = [];
   private failures = 0;
   private lostAt = 0;
   private timer = 0;
@@ -50,7 +52,9 @@ export class WebSocketTransport implements Transport {
   }
 
   text(text: string): void {
-    this.say({ type: "text", text });
+    // What is typed before the session is joined, or while it comes back, is not lost.
+    if (this.isJoined) this.say({ type: "text", text });
+    else if (this.unsent.length < MOST_UNSENT_TEXTS) this.unsent.push(text);
   }
 
   interrupt(): void {
@@ -112,6 +116,7 @@ export class WebSocketTransport implements Transport {
           motionCodec: motion?.codec ?? "",
           turn,
         });
+        for (const text of this.unsent.splice(0)) this.text(text);
         break;
       }
       case "turn_start":
