@@ -1,7 +1,7 @@
 """How the heads look at fixed poses, compared with pictures that were looked at.
 
-After a change that is meant: `STAGEWIRE_NEW_POSES=1 pytest tests/browser/test_poses.py`, then look at the
-pictures in `tests/browser/poses` before they are committed.
+After a change that is meant: `STAGEWIRE_NEW_POSES=1 pytest tests/browser/test_poses.py`, then look
+at the pictures in `tests/browser/poses` before they are committed.
 """
 
 from __future__ import annotations

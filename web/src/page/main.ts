@@ -146,7 +146,7 @@ class Page {
     this.hasMicrophone = on;
     const button = byId("mute");
     button.setAttribute("aria-pressed", String(muted && on));
-    button.textContent = on ? (muted ? "Unmute" : "Mute") : "Use microphone";
+    button.textContent = on ? (muted ? "Unmute" : "Mute") : "Microphone";
     if (problem) {
       this.alert(problem.message, "Try again", () => {
         this.alert("");
@@ -175,7 +175,7 @@ class Page {
     hide(byId("end"), !live);
     hide(byId("mute"), !live);
     hide(byId("stop"), true);
-    byId("mute").textContent = "Use microphone";
+    byId("mute").textContent = "Microphone";
     this.picker.disabled = live;
   }
 
