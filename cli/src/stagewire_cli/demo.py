@@ -152,6 +152,9 @@ def _say(line: str) -> None:
 
 _NEXT = """\
 serving; Ctrl-C stops everything
+
+  talk to it in a browser: http://localhost:{ports.orchestrator_http}
+
   sessions   http://127.0.0.1:{ports.orchestrator_http}/v1/sessions
              gRPC on 127.0.0.1:{ports.orchestrator}
   clients    ws://127.0.0.1:{ports.egress_websocket}/v1/join

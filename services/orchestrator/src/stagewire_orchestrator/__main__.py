@@ -16,6 +16,7 @@ from stagewire.orchestrator.v1.orchestrator_pb2_grpc import add_SessionServiceSe
 from stagewire_orchestrator import avatars
 from stagewire_orchestrator.http.app import build_app
 from stagewire_orchestrator.http.server import HttpServer
+from stagewire_orchestrator.page import add_page
 from stagewire_orchestrator.rooms import Rooms
 from stagewire_orchestrator.service import SessionService
 from stagewire_orchestrator.sessions import Sessions
@@ -40,11 +41,13 @@ async def build(settings: OrchestratorSettings) -> Stage:
             f"STAGEWIRE_ORCHESTRATOR_HTTP_PORT={settings.http_port}: cannot listen on "
             f"{settings.http_host}: {error.strerror}"
         ) from error
-    http = HttpServer(build_app(settings, sessions, rooms, tokens))
+    app = build_app(settings, sessions, rooms, tokens)
+    add_page(app, profiles, settings.trace_url)
+    http = HttpServer(app)
     # Bare tasks, because they go on beside gRPC for as long as the process does.
     serving = asyncio.create_task(http.serve([listener]))
     sweeping = None if rooms.missing else asyncio.create_task(rooms.keep_swept())
-    logger.info("session API on http://%s:%d", *listener.getsockname()[:2])
+    logger.info("page and session API on http://%s:%d", *listener.getsockname()[:2])
 
     async def close() -> None:
         if sweeping is not None:

@@ -29,6 +29,11 @@ class Avatar(BaseModel):
     name: str = Field(min_length=1, description="What people call it.")
     persona: str = Field(min_length=1, description="The language model's system message.")
     greeting: str = Field("", description="Spoken when the client joins; empty for none.")
+    look: str = Field(
+        "ava",
+        pattern=r"^[a-z0-9-]+$",
+        description="The head that the page shows: ava, max or zuri.",
+    )
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
     motion_avatar_id: str = Field(
         "", description="The avatar's id at the motion engine; empty for the engine's default."

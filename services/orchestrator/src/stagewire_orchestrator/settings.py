@@ -32,6 +32,11 @@ class OrchestratorSettings(StageSettings):
     tts_target: str = Field("127.0.0.1:50053", description="The tts stage.")
     motion_bridge_target: str = Field("127.0.0.1:50054", description="The motion_bridge stage.")
     egress_target: str = Field("127.0.0.1:50055", description="The egress stage.")
+    trace_url: str = Field(
+        "",
+        description="Where the page links a session's trace, with {trace_id} in it, such as "
+        "http://localhost:16686/trace/{trace_id}; empty: no link.",
+    )
     avatars: str = Field("", description="Avatar profiles, a YAML file; empty: the packaged ones.")
     microphone_hertz: int = Field(
         16_000, ge=8_000, le=48_000, description="Rate in which egress hands on the microphone."

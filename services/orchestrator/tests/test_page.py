@@ -1,0 +1,95 @@
+"""The page's files as they are served: types, compression, policy; and a clear error without."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from stagewire_orchestrator import avatars
+from stagewire_orchestrator.page import add_page
+
+STATIC = Path(str(files("stagewire_orchestrator").joinpath("static")))
+
+
+def client(trace_url: str = "") -> httpx.AsyncClient:
+    app = FastAPI()
+    add_page(app, avatars.load(), trace_url)
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page")
+
+
+async def test_the_page_comes_with_a_policy_that_lets_nothing_of_others_in() -> None:
+    async with client() as http:
+        answer = await http.get("/")
+    assert answer.headers["content-type"].startswith("text/html")
+    policy = dict(
+        part.strip().partition(" ")[::2]
+        for part in answer.headers["content-security-policy"].split(";")
+    )
+    assert policy["default-src"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == "'self'"
+    assert "unsafe" not in answer.headers["content-security-policy"]
+    assert not re.search(r"(src|href)=\"(https?:)?//", answer.text)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\bstyle=|\bon\w+=", answer.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "type_"),
+    [
+        ("app.js", "text/javascript"),
+        ("capture.js", "text/javascript"),
+        ("playback.js", "text/javascript"),
+        ("stagewire.js", "text/javascript"),
+        ("app.css", "text/css"),
+        ("icon.svg", "image/svg+xml"),
+        ("head/rig.glb", "model/gltf-binary"),
+        ("head/NOTICE.md", "text/"),
+    ],
+)
+async def test_each_file_is_served_compressed_and_cached(name: str, type_: str) -> None:
+    content = (STATIC / name).read_bytes()
+    async with client() as http:
+        plain = await http.get(f"/{name}", headers={"accept-encoding": "identity"})
+        small = await http.get(f"/{name}", headers={"accept-encoding": "gzip"})
+        again = await http.get(f"/{name}", headers={"if-none-match": plain.headers["etag"]})
+    assert plain.headers["content-type"].startswith(type_)
+    assert plain.content == small.content == content
+    assert int(plain.headers["x-file-bytes"]) == len(content)
+    if len(content) > 1024:
+        assert int(small.headers["content-length"]) == len(gzip.compress(content, 6, mtime=0))
+    assert again.status_code == 304
+    assert not again.content
+
+
+async def test_nothing_but_the_pages_own_files_can_be_asked_for() -> None:
+    async with client() as http:
+        for path in (
+            "/../page.py",
+            "/%2e%2e/page.py",
+            "/head/",
+            "/static/app.js",
+            "/head/none.glb",
+        ):
+            assert (await http.get(path)).status_code == 404, path
+
+
+async def test_every_packaged_avatar_is_offered_and_has_a_head() -> None:
+    async with client("http://traces/{trace_id}") as http:
+        offered = (await http.get("/v1/avatars")).json()["avatars"]
+        settings = (await http.get("/page.json")).json()
+        looks = {avatar["look"] for avatar in offered}
+        for look in looks:
+            assert (await http.get(f"/head/{look}.glb")).status_code == 200
+    assert [avatar["avatar_id"] for avatar in offered] == list(avatars.load())
+    assert set(offered[0]) == {"avatar_id", "name", "language", "look"}
+    assert len(looks) >= 3
+    assert settings == {"trace_url": "http://traces/{trace_id}"}
+
+
+def test_a_package_without_the_page_says_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="make page"):
+        add_page(FastAPI(), avatars.load(), folder=tmp_path)

@@ -1,0 +1,173 @@
+"""The page in Debian's Chromium, headless, with a recording as its microphone."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+from browser.tools import chromium
+from playwright.async_api import Browser, Page, async_playwright
+from stagewire_cli.stack import Ports, services
+from stagewire_cli.supervisor import Supervisor
+from support.stack import Stack
+
+# Mesa's software renderer takes half the time of Chromium's own.
+_DRAWING = ("--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist")
+_MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+# Records what the loudspeaker gets, and hands it over as 16-bit samples at 16 kHz.
+_RECORD = """() => {
+  const { output, context } = stagewire.session.playback;
+  const sink = context.createMediaStreamDestination();
+  output.connect(sink);
+  const recorder = new MediaRecorder(sink.stream);
+  const parts = [];
+  recorder.ondataavailable = ({ data }) => parts.push(data);
+  recorder.start();
+  globalThis.recorded = async () => {
+    await new Promise((done) => { recorder.onstop = done; recorder.stop(); });
+    const data = await new Blob(parts).arrayBuffer();
+    const audio = await new OfflineAudioContext(1, 1, 16000).decodeAudioData(data);
+    const pcm = Int16Array.from(audio.getChannelData(0), (sample) => sample * 32767);
+    let text = "";
+    for (const byte of new Uint8Array(pcm.buffer)) text += String.fromCharCode(byte);
+    return btoa(text);
+  };
+}"""
+
+
+@dataclass
+class Visit:
+    """A page in a browser of its own.
+
+    Attributes:
+        page: Playwright's page.
+        strangers: Requests that went anywhere but to the stack.
+        errors: Errors of the page's scripts and of its policy.
+    """
+
+    page: Page
+    strangers: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    async def start(self) -> None:
+        """Presses the one button."""
+        await self.page.click("#start")
+
+    async def type(self, text: str) -> None:
+        """Types and sends."""
+        await self.page.fill("#text", text)
+        await self.page.press("#text", "Enter")
+
+    async def state(self, state: str, seconds: float = 40) -> None:
+        """Waits until the page shows a state."""
+        await self.page.wait_for_selector(f"#state[data-state={state}]", timeout=seconds * 1000)
+
+    async def lines(self, selector: str) -> list[str]:
+        """The texts of lines in the log."""
+        return await self.page.locator(f"#log {selector}").all_inner_texts()
+
+    async def until(self, expression: str, seconds: float = 40) -> Any:
+        """Waits until an expression of the page is true, and returns it.
+
+        Playwright's own waiting evaluates strings inside the page, which its policy forbids.
+        """
+        async with asyncio.timeout(seconds):
+            while not (found := await self.page.evaluate(expression)):
+                await asyncio.sleep(0.05)
+        return found
+
+    async def record(self) -> Callable[[], Awaitable[bytes]]:
+        """Records the loudspeaker from now on; the result stops and returns 16 kHz PCM."""
+        await self.until("globalThis.stagewire?.session?.playback != null")
+        await self.page.evaluate(_RECORD)
+
+        async def stop() -> bytes:
+            return base64.b64decode(await self.page.evaluate("recorded()"))
+
+        return stop
+
+    async def skews(self) -> np.ndarray:
+        """Milliseconds by which shown frames lay behind the sound, one per frame."""
+        shown = await self.page.evaluate(
+            "stagewire.avatar.shown.map((s) => s.heardSample - s.frameSample)"
+        )
+        hertz = await self.page.evaluate("stagewire.session.playback.context.sampleRate")
+        return np.array(shown) * 1000 / hertz
+
+
+@asynccontextmanager
+async def opened(*flags: str) -> AsyncIterator[Browser]:
+    """A browser."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=chromium(),
+            args=["--no-sandbox", *_DRAWING, *flags],
+            ignore_default_args=["--disable-gpu"],
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    """The services, with avatars that do not greet: a greeting would be the first turn."""
+    chromium()
+    ports = Ports.free()
+    logs = tmp_path_factory.mktemp("logs")
+    avatars = Path(__file__).with_name("avatars.yaml")
+    extra = {"orchestrator": {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}}
+    async with Supervisor(services(ports, extra=extra), logs) as supervisor:
+        yield Stack(supervisor, ports)
+
+
+Visitor = Callable[..., Awaitable[Visit]]
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(stack: Stack) -> AsyncIterator[Visitor]:
+    """Opens the page: with a recording as microphone, or without any."""
+    async with AsyncExitStack() as leaving:
+
+        async def open_(
+            microphone: Path | None = None, *, again: bool = False, query: str = "render=none"
+        ) -> Visit:
+            flags: tuple[str, ...] = ()
+            if microphone is not None:
+                once = "" if again else "%noloop"
+                flags = (*_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}{once}")
+            browser = await leaving.enter_async_context(opened(*flags))
+            page = await browser.new_page(viewport={"width": 1100, "height": 720})
+            made = Visit(page)
+
+            def follow(url: str) -> None:
+                mine = (f":{stack.ports.orchestrator_http}/", f":{stack.ports.egress_websocket}/")
+                if not any(part in url for part in mine):
+                    made.strangers.append(url)
+
+            page.on("request", lambda request: follow(request.url))
+            page.on("websocket", lambda socket: follow(socket.url))
+            page.on("pageerror", lambda error: made.errors.append(str(error)))
+            page.on(
+                "console",
+                lambda message: (
+                    made.errors.append(message.text)
+                    if "Content Security Policy" in message.text
+                    else None
+                ),
+            )
+            await page.goto(f"{stack.url}/?{query}")
+            await made.until("document.documentElement.dataset.shown")
+            return made
+
+        yield open_

@@ -1,0 +1,135 @@
+"""Whole conversations in a real browser: recorded speech, the real services and models behind."""
+
+from __future__ import annotations
+
+import asyncio
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser.conftest import Visitor
+from playwright.async_api import WebSocketRoute, expect
+from support.hearing import transcribe, words
+from support.stack import SPEECH, TRANSCRIPTS, Stack
+
+pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
+
+OVER = "document.querySelector('#log li.avatar') && stagewire.session.state === 'listening'"
+
+
+def overlap(wanted: str, found: str) -> float:
+    """The share of words that are found."""
+    return sum(word in words(found) for word in words(wanted)) / max(1, len(words(wanted)))
+
+
+async def test_a_spoken_question_is_answered_aloud_with_a_moving_face(
+    stack: Stack, visit: Visitor
+) -> None:
+    page = await visit(SPEECH / "go-somewhere.wav")
+    await page.start()
+    stop = await page.record()
+    await page.state("speaking")
+    await page.until(OVER)
+    pcm = await stop()
+
+    (asked,) = await page.lines("li.user")
+    assert overlap(TRANSCRIPTS["go-somewhere.wav"], asked) >= 0.7, asked
+    (answer,) = await page.lines("li.avatar")
+    heard = await transcribe(stack, pcm, 16_000)
+    assert overlap(answer, heard) >= 0.7, f"shown {answer!r}, recognized {heard!r}"
+
+    skews = await page.skews()
+    assert len(skews) > 10
+    print(f"skew p50 {np.median(skews):.1f} ms, p95 {np.percentile(skews, 95):.1f} ms")
+    assert np.percentile(skews, 95) < 200
+    moved = await page.page.evaluate(
+        "new Set(stagewire.avatar.shown.map((s) => s.frameSample)).size"
+    )
+    assert moved > 10
+    assert await page.page.locator("#waterfall li").count() >= 3
+    assert (page.strangers, page.errors) == ([], [])
+
+
+async def test_speaking_over_the_avatar_silences_it_and_marks_what_was_not_heard(
+    visit: Visitor, tmp_path: Path
+) -> None:
+    # Nothing is said for 14 s, then a sentence; the whole repeats, should the answer come late.
+    with wave.open(str(SPEECH / "librivox-0930.wav")) as source:
+        rate, sentence = source.getframerate(), source.readframes(source.getnframes())
+    with wave.open(str(tmp_path / "microphone.wav"), "wb") as made:
+        made.setparams((1, 2, rate, 0, "NONE", ""))
+        made.writeframes(bytes(2 * rate * 14) + sentence)
+    page = await visit(tmp_path / "microphone.wav", again=True)
+    await page.page.check("input[value=long]", force=True)
+    await page.start()
+    await page.until("stagewire.session?.state === 'listening'")
+    await page.page.evaluate(
+        "globalThis.ended = [];void stagewire.session.on('turn', (turn) => ended.push(turn.reason))"
+    )
+    for _ in range(3):
+        await page.type("Tell me the story of a lighthouse keeper, with many details.")
+        await page.until("stagewire.session.state === 'speaking'")
+        await page.until("stagewire.session.state !== 'speaking'", 60)
+        await asyncio.sleep(1)
+        if "interrupted" in await page.page.evaluate("ended"):
+            break
+    assert "interrupted" in await page.page.evaluate("ended")
+    await expect(page.page.locator("#log li.avatar s").first).not_to_be_empty()
+
+
+async def test_stop_silences_at_once(visit: Visitor) -> None:
+    page = await visit()
+    await page.page.check("input[value=long]", force=True)
+    await page.type("Tell me the story of a lighthouse keeper, with many details.")
+    await page.state("speaking")
+    await expect(page.page.locator("#caption")).not_to_be_empty()  # a word has sounded
+    await asyncio.sleep(1)
+    await page.page.keyboard.press("Escape")
+    await page.until("stagewire.session.playback.position()?.running === false", 5)
+    position = await page.page.evaluate("stagewire.session.playback.position().sample")
+    await page.until("document.querySelector('#log li.avatar s')")
+    assert await page.page.evaluate("stagewire.session.playback.position().sample") == position
+
+
+async def test_without_a_microphone_one_types(visit: Visitor) -> None:
+    page = await visit()  # nobody answers the permission prompt: Chromium denies it
+    await page.start()
+    await expect(page.page.locator("#alert-text")).to_contain_text("microphone", timeout=20_000)
+    await page.type("What is the capital of France?")
+    await page.state("speaking")
+    await page.until(OVER)
+    (answer,) = await page.lines("li.avatar")
+    assert "paris" in words(answer)
+    assert page.errors == []
+
+
+async def test_it_comes_back_after_the_connection_drops(visit: Visitor) -> None:
+    page = await visit()
+    routes: list[WebSocketRoute] = []
+
+    def route(socket: WebSocketRoute) -> None:
+        socket.connect_to_server()
+        routes.append(socket)
+
+    await page.page.route_web_socket("**/v1/join", route)
+    await page.type("Say hello.")
+    await page.state("speaking")
+    await page.until(OVER)
+    await routes[0].close(code=1012, reason="restarting")
+    await page.state("trouble", 5)
+    await page.until("stagewire.session?.state === document.querySelector('#state').dataset.state")
+    assert len(routes) >= 2
+    await page.type("What is two plus two?")
+    await page.until("document.querySelectorAll('#log li.avatar').length === 2")
+    assert page.errors == []
+
+
+async def test_two_pages_at_once_do_not_meet(visit: Visitor) -> None:
+    first, second = await asyncio.gather(visit(), visit())
+    await asyncio.gather(
+        first.type("What is the capital of Italy?"), second.type("What is the capital of Spain?")
+    )
+    await asyncio.gather(first.until(OVER, 90), second.until(OVER, 90))
+    assert "rome" in words(" ".join(await first.lines("li.avatar")))
+    assert "madrid" in words(" ".join(await second.lines("li.avatar")))

@@ -1,0 +1,92 @@
+// The microphone.
+
+/** Why there is no microphone, in words for the person in front of it. */
+export class MicrophoneError extends Error {
+  constructor(
+    readonly kind: "denied" | "missing" | "busy" | "unsupported",
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const REASONS: Record<string, MicrophoneError> = {
+  NotAllowedError: new MicrophoneError(
+    "denied",
+    "The microphone is blocked for this page. Allow it in the address bar and try again, or type.",
+  ),
+  NotFoundError: new MicrophoneError(
+    "missing",
+    "No microphone was found. Connect one and try again, or type.",
+  ),
+  NotReadableError: new MicrophoneError(
+    "busy",
+    "The microphone cannot be opened; another program may be using it. Close that, or type.",
+  ),
+};
+
+export class Capture {
+  private constructor(
+    private readonly context: AudioContext,
+    private readonly stream: MediaStream,
+  ) {}
+
+  /**
+   * Opens the microphone and hands over frames of 20 ms at 16 kHz.
+   *
+   * Throws MicrophoneError when there is none, or it is not allowed.
+   */
+  static async open(workletUrl: string, frame: (pcm: Int16Array) => void): Promise<Capture> {
+    if (!navigator.mediaDevices) {
+      throw new MicrophoneError(
+        "unsupported",
+        "This browser gives no microphone to pages without HTTPS. Use https, or localhost; or type.",
+      );
+    }
+    const stream = await microphone();
+    const context = matching(stream);
+    await context.audioWorklet.addModule(workletUrl);
+    const node = new AudioWorkletNode(context, "stagewire-capture", { numberOfOutputs: 0 });
+    node.port.onmessage = ({ data }: MessageEvent<Int16Array>) => frame(data);
+    context.createMediaStreamSource(stream).connect(node);
+    await context.resume();
+    return new Capture(context, stream);
+  }
+
+  /** A muted microphone sends silence: the recognizer's clock is the stream. */
+  set muted(muted: boolean) {
+    for (const track of this.stream.getAudioTracks()) track.enabled = !muted;
+  }
+
+  /** Called when the device goes away. */
+  set onEnded(call: () => void) {
+    for (const track of this.stream.getAudioTracks()) track.onended = call;
+  }
+
+  async close(): Promise<void> {
+    for (const track of this.stream.getTracks()) track.stop();
+    await this.context.close();
+  }
+}
+
+async function microphone(): Promise<MediaStream> {
+  const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
+  try {
+    return await navigator.mediaDevices.getUserMedia({ audio: { ...audio, channelCount: 1 } });
+  } catch (error) {
+    const name = error instanceof DOMException ? error.name : "";
+    throw REASONS[name] ?? REASONS.NotReadableError;
+  }
+}
+
+/** A context at 16 kHz where the browser resamples microphones, else at the microphone's own rate. */
+function matching(stream: MediaStream): AudioContext {
+  const context = new AudioContext({ sampleRate: 16_000 });
+  try {
+    context.createMediaStreamSource(stream);
+    return context;
+  } catch {
+    void context.close();
+    return new AudioContext();
+  }
+}

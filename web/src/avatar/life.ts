@@ -1,0 +1,127 @@
+// Life of its own: breathing, blinks, small movements of gaze and head, and the way between a
+// turn's face and rest. Time and chance come from outside, so that a test can hold both.
+
+import { CHANNELS, type Face } from "../motion/arkit.ts";
+import type { Pose } from "./renderer.ts";
+
+export type Mood = "idle" | "listening" | "thinking" | "speaking";
+
+const BLINK = [0, 7];
+const [LOOK_DOWN, LOOK_IN, LOOK_OUT, LOOK_UP] = [1, 2, 3, 4];
+const SMILE = [23, 24];
+const BROW_INNER_UP = 43;
+
+const BREATH_SECONDS = 4.2;
+const BLINK_SECONDS = 0.16;
+// Milliseconds in which the face follows a new turn, or comes to rest.
+const ENTER = 60;
+const LEAVE = 180;
+
+export class Life {
+  private readonly weights = new Float32Array(CHANNELS);
+  private readonly spoken = new Float32Array(CHANNELS);
+  private head: [number, number, number] = [0, 0, 0];
+  private blend = 0;
+  private last = 0;
+  private blinkAt = 1.2;
+  private lookAt = 0;
+  private look: [number, number] = [0, 0];
+  private eyes: [number, number] = [0, 0];
+  private mood = 0;
+
+  constructor(private readonly random: () => number = Math.random) {}
+
+  /** The pose at `now` (milliseconds); `face` is the turn's own, null between turns. */
+  pose(now: number, face: Face | null, mood: Mood): Pose {
+    const seconds = now / 1000;
+    const passed = Math.min(100, Math.max(0, now - this.last));
+    this.last = now;
+    this.blend = face
+      ? Math.min(1, this.blend + passed / ENTER)
+      : Math.max(0, this.blend - passed / LEAVE);
+    if (face) {
+      this.spoken.set(face.weights);
+      this.head = [...face.head];
+    }
+    this.rest(seconds, passed, mood);
+    const ease = this.blend * this.blend * (3 - 2 * this.blend);
+    for (let i = 0; i < CHANNELS; i++) {
+      const own = this.weights[i];
+      // A turn's face has its own lids and gaze; a blink that has begun goes on.
+      this.weights[i] = Math.max(
+        own * (1 - ease) + this.spoken[i] * ease,
+        BLINK.includes(i) ? own * 0.999 : 0,
+      );
+    }
+    const sway = this.sway(seconds, mood);
+    return {
+      weights: this.weights,
+      head: [0, 1, 2].map((i) => sway[i] * (1 - ease * 0.6) + this.head[i] * ease) as [
+        number,
+        number,
+        number,
+      ],
+      breath: Math.sin((seconds / BREATH_SECONDS) * 2 * Math.PI),
+    };
+  }
+
+  private rest(seconds: number, passed: number, mood: Mood): void {
+    const { weights } = this;
+    weights.fill(0);
+    const lids = this.blink(seconds);
+    const target = mood === "listening" ? 1 : mood === "thinking" ? -1 : 0;
+    this.mood += (target - this.mood) * Math.min(1, passed / 600);
+    for (const side of SMILE) weights[side] = 0.13 + 0.05 * Math.max(0, this.mood);
+    weights[BROW_INNER_UP] = 0.06 + 0.10 * Math.abs(this.mood);
+    this.glance(seconds, mood);
+    for (let axis = 0; axis < 2; axis++) {
+      // Eyes jump; they do not glide.
+      this.eyes[axis] += (this.look[axis] - this.eyes[axis]) * Math.min(1, passed / 28);
+    }
+    const [sideways, up] = this.eyes;
+    for (const first of [0, 7]) {
+      const outwards = first === 0 ? sideways : -sideways;
+      weights[first + LOOK_OUT] = Math.max(0, outwards);
+      weights[first + LOOK_IN] = Math.max(0, -outwards);
+      weights[first + LOOK_UP] = Math.max(0, up);
+      weights[first + LOOK_DOWN] = Math.max(0, -up);
+    }
+    // Lids follow the gaze down.
+    for (const lid of BLINK) weights[lid] = Math.max(lids, Math.max(0, -up) * 0.25);
+  }
+
+  private blink(seconds: number): number {
+    if (seconds > this.blinkAt + BLINK_SECONDS) {
+      // About 15 a minute; one in seven is double.
+      const pause = this.random() < 0.14 ? 0.12 : 1.8 + this.random() * 4.4;
+      this.blinkAt = seconds + pause;
+    }
+    const phase = (seconds - this.blinkAt) / BLINK_SECONDS;
+    if (phase <= 0 || phase >= 1) return 0;
+    return phase < 0.35 ? phase / 0.35 : 1 - (phase - 0.35) / 0.65;
+  }
+
+  private glance(seconds: number, mood: Mood): void {
+    if (seconds < this.lookAt) return;
+    const away = mood === "thinking" ? 0.75 : mood === "listening" ? 0.08 : 0.22;
+    if (this.random() < away) {
+      const side = this.random() < 0.5 ? -1 : 1;
+      this.look = [side * (0.15 + this.random() * 0.3), mood === "thinking" ? 0.25 : -0.1];
+      this.lookAt = seconds + 0.5 + this.random() * 0.9;
+    } else {
+      this.look = [(this.random() - 0.5) * 0.08, (this.random() - 0.5) * 0.06];
+      this.lookAt = seconds + 0.7 + this.random() * 2.2;
+    }
+  }
+
+  private sway(seconds: number, mood: Mood): [number, number, number] {
+    const wave = (period: number, shift: number): number =>
+      Math.sin((seconds / period) * 2 * Math.PI + shift);
+    const nod = mood === "listening" ? 0.014 * Math.max(0, wave(2.9, 0)) ** 3 : 0;
+    return [
+      0.010 * wave(5.3, 0.4) + 0.006 * wave(2.1, 1.9) + nod,
+      0.018 * wave(7.9, 2.2) + 0.008 * wave(3.3, 0.9) + this.eyes[0] * 0.12,
+      0.011 * wave(9.7, 1.1) + 0.02 * this.mood,
+    ];
+  }
+}

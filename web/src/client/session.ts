@@ -1,0 +1,297 @@
+// A conversation: a transport, a microphone, a loudspeaker, and what is known about all of it.
+
+import { Capture, MicrophoneError } from "../audio/capture.ts";
+import { Playback, type Position } from "../audio/playback.ts";
+import type { Mark } from "../audio/ring.ts";
+import { Timeline, type Shown } from "../motion/timeline.ts";
+import { Emitter } from "./emitter.ts";
+import type { Joined, Listener, Motion, SessionEvent, Transport, Voice, Word } from "./transport.ts";
+
+export type ConversationState = "starting" | "listening" | "thinking" | "speaking";
+
+export interface LatencyPart {
+  readonly name: string;
+  readonly milliseconds: number;
+}
+
+/** What a session tells. */
+export interface SessionEvents {
+  connection: { state: "connecting" | "open" | "reconnecting" | "closed"; message: string };
+  state: ConversationState;
+  /** What the user says; a later one for the same words replaces it. */
+  heard: { text: string; final: boolean };
+  /** What the avatar says; grows by clauses. */
+  said: { turn: number; text: string };
+  /** How many code points of the turn's text have sounded. */
+  progress: { turn: number; characters: number };
+  /** A turn is over. */
+  turn: { turn: number; reason: string; text: string; heardCharacters: number };
+  latency: { turn: number; milliseconds: number; parts: LatencyPart[] };
+  notice: { message: string };
+  microphone: { on: boolean; muted: boolean; problem: MicrophoneError | null };
+  /** True while the browser holds sound back until somebody clicks. */
+  blocked: boolean;
+}
+
+export interface Options {
+  readonly transport: Transport;
+  /** Where the two worklets are served. */
+  readonly worklets: { readonly capture: string; readonly playback: string };
+}
+
+const REPORT_EVERY = 100;
+
+/** Joins a session. Call it from a click, so that the browser lets it sound. */
+export function connect(options: Options): Session {
+  return new Session(options);
+}
+
+export class Session extends Emitter<SessionEvents> implements Listener {
+  state: ConversationState = "starting";
+  playback: Playback | null = null;
+  timeline: Timeline | null = null;
+  private readonly transport: Transport;
+  private readonly worklets: Options["worklets"];
+  private waiting: ((playback: Playback) => void)[] = [];
+  private opening: Promise<void> | null = null;
+  private capture: Capture | null = null;
+  private muted = false;
+  private words: Word[] = [];
+  private wordsTurn = 0;
+  private lastReport = 0;
+  private serverState: ConversationState = "starting";
+  private isSounding = false;
+  private isClosed = false;
+
+  constructor(options: Options) {
+    super();
+    this.transport = options.transport;
+    this.worklets = options.worklets;
+    // In the next task, so that the caller can listen first.
+    queueMicrotask(() => {
+      this.emit("connection", { state: "connecting", message: "Connecting…" });
+      this.transport.open(this);
+    });
+  }
+
+  /** Opens the microphone, mutes it, or lets it go on; never throws, tells `microphone`. */
+  async setMicrophone(on: boolean): Promise<void> {
+    let problem: MicrophoneError | null = null;
+    this.muted = !on;
+    if (on && !this.capture) {
+      try {
+        const capture = await Capture.open(this.worklets.capture, (pcm) =>
+          this.transport.microphone(pcm),
+        );
+        if (this.isClosed) {
+          await capture.close();
+          return;
+        }
+        this.capture = capture;
+        capture.onEnded = () => this.lostMicrophone();
+      } catch (error) {
+        if (!(error instanceof MicrophoneError)) throw error;
+        problem = error;
+      }
+    }
+    if (this.capture) this.capture.muted = this.muted;
+    this.emit("microphone", { on: this.capture !== null, muted: this.muted, problem });
+  }
+
+  /** Says something by keyboard. */
+  sendText(text: string): void {
+    this.transport.text(text);
+  }
+
+  /** Makes the avatar be silent: at once here, and for the server. */
+  interrupt(): void {
+    const turn = this.playback?.position()?.turn;
+    if (turn) this.silence(turn);
+    this.transport.interrupt();
+  }
+
+  /** Lets a browser that held sound back sound; call it from a click. */
+  async resume(): Promise<void> {
+    await this.playback?.context.resume();
+  }
+
+  /** Leaves and lets go of microphone and loudspeaker. */
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.transport.close();
+    await this.capture?.close();
+    await this.opening;
+    await this.playback?.close();
+    this.capture = this.playback = null;
+    this.emit("connection", { state: "closed", message: "" });
+  }
+
+  /** The face for what sounds now; null between turns. */
+  face(): (Shown & { position: Position }) | null {
+    const position = this.playback?.position();
+    if (!position?.running || !this.timeline) return null;
+    const shown = this.timeline.face(position.turn, position.sample);
+    return shown && { ...shown, position };
+  }
+
+  joined(joined: Joined): void {
+    this.timeline ??= new Timeline(joined.motionCodec, joined.voiceHertz);
+    this.opening ??= this.openPlayback(joined.voiceHertz);
+    this.emit("connection", { state: "open", message: "" });
+  }
+
+  turnStart(turn: number): void {
+    this.timeline?.start(turn);
+    if (turn > this.wordsTurn) {
+      this.wordsTurn = turn;
+      this.words = [];
+    }
+    this.withPlayback((playback) => playback.start(turn));
+  }
+
+  voice({ turn, start, pcm }: Voice): void {
+    this.withPlayback((playback) => playback.push(turn, start, pcm));
+  }
+
+  motion(motion: Motion): void {
+    this.timeline?.push(motion);
+  }
+
+  endOfTurn(turn: number, samples: number): void {
+    this.withPlayback((playback) => playback.finish(turn, samples));
+  }
+
+  interrupted(turn: number): void {
+    this.silence(turn);
+  }
+
+  event(event: SessionEvent): void {
+    const turn = event.turn ?? 0;
+    if (event.state_changed) this.serverSays(event.state_changed.state ?? "");
+    const { user_transcript: user, avatar_transcript: avatar, turn_summary: summary } = event;
+    if (user) this.emit("heard", { text: user.text ?? "", final: user.final ?? false });
+    if (avatar) this.emit("said", { turn, text: avatar.text ?? "" });
+    if (summary) {
+      this.emit("turn", {
+        turn,
+        reason: (summary.reason ?? "").replace("TURN_END_REASON_", "").toLowerCase(),
+        text: summary.text ?? "",
+        heardCharacters: summary.heard_characters ?? 0,
+      });
+    }
+    if (event.latency) {
+      const parts = (event.latency.parts ?? []).map((part) => ({
+        name: part.name ?? "",
+        milliseconds: milliseconds(part.duration),
+      }));
+      this.emit("latency", { turn, milliseconds: milliseconds(event.latency.total), parts });
+    }
+    if (event.notice) this.emit("notice", { message: event.notice.message ?? "" });
+    if (event.session_ended) this.closed(event.session_ended.reason ?? "");
+  }
+
+  refused(_code: string, message: string): void {
+    this.emit("notice", { message });
+  }
+
+  lost(reason: string): void {
+    this.emit("connection", { state: "reconnecting", message: reason });
+  }
+
+  closed(reason: string): void {
+    if (this.isClosed) return;
+    void this.close();
+    this.emit("connection", { state: "closed", message: reason || "The conversation has ended." });
+  }
+
+  /** Words of a turn, and when they sound. */
+  wordsOf(turn: number, words: readonly Word[]): void {
+    if (turn === this.wordsTurn) this.words.push(...words);
+  }
+
+  private async openPlayback(hertz: number): Promise<void> {
+    const playback = await Playback.open(hertz, this.worklets.playback);
+    const { context } = playback;
+    playback.onMark = (mark) => this.marked(mark);
+    const check = (): void => this.emit("blocked", context.state !== "running" && !this.isClosed);
+    context.onstatechange = check;
+    void context.resume();
+    this.playback = playback;
+    for (const call of this.waiting) call(playback);
+    this.waiting = [];
+    setTimeout(check, 300);
+  }
+
+  /** Media may come before the audio device is open. */
+  private withPlayback(call: (playback: Playback) => void): void {
+    if (this.playback) call(this.playback);
+    else this.waiting.push(call);
+  }
+
+  private silence(turn: number): void {
+    this.withPlayback((playback) => {
+      const position = playback.position();
+      playback.flush(turn);
+      if (position && position.turn <= turn) {
+        this.transport.playback(position.turn, Math.floor(position.sample), true);
+      }
+    });
+  }
+
+  private marked(mark: Mark): void {
+    this.isSounding = mark.running;
+    this.showState();
+    if (mark.over === "completed") {
+      // It has left for the loudspeaker; it is heard a little later.
+      const { outputLatency } = this.playback!.context;
+      setTimeout(
+        () => {
+          this.transport.playback(mark.turn, mark.sample, false);
+          this.progress(mark.turn, mark.sample);
+        },
+        (outputLatency || 0) * 1000 + 5,
+      );
+      return;
+    }
+    const now = performance.now();
+    const position = this.playback?.position();
+    if (!position || mark.over) return;
+    this.progress(position.turn, position.sample);
+    if (position.running && now - this.lastReport >= REPORT_EVERY - 16) {
+      this.lastReport = now;
+      this.transport.playback(position.turn, Math.floor(position.sample), false);
+    }
+  }
+
+  private progress(turn: number, sample: number): void {
+    if (turn !== this.wordsTurn) return;
+    const spoken = this.words.filter((word) => word.start_sample <= sample).at(-1);
+    if (spoken) this.emit("progress", { turn, characters: spoken.text_end });
+  }
+
+  private serverSays(state: string): void {
+    this.serverState = state.replace("CONVERSATION_STATE_", "").toLowerCase() as ConversationState;
+    this.showState();
+  }
+
+  /** What the person sees: the avatar speaks for as long as it sounds here. */
+  private showState(): void {
+    const state = this.isSounding ? "speaking" : this.serverState;
+    if (state === this.state) return;
+    this.state = state;
+    this.emit("state", state);
+  }
+
+  private lostMicrophone(): void {
+    void this.capture?.close();
+    this.capture = null;
+    const problem = new MicrophoneError("missing", "The microphone went away. Connect it again, or type.");
+    this.emit("microphone", { on: false, muted: this.muted, problem });
+  }
+}
+
+/** A protobuf Duration in JSON, such as "1.250s", in milliseconds. */
+export function milliseconds(duration: string | undefined): number {
+  return Number.parseFloat(duration ?? "0") * 1000 || 0;
+}
