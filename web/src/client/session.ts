@@ -116,16 +116,16 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     await this.playback?.context.resume();
   }
 
-  /** Leaves and lets go of microphone and loudspeaker. */
-  async close(): Promise<void> {
+  /** Leaves and lets go of microphone and loudspeaker; `message` says why to those who listen. */
+  async close(message = ""): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
     this.transport.close();
+    this.emit("connection", { state: "closed", message });
     await this.capture?.close();
     await this.opening;
     await this.playback?.close();
     this.capture = this.playback = null;
-    this.emit("connection", { state: "closed", message: "" });
   }
 
   /** The face for what sounds now; null between turns. */
@@ -202,9 +202,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   closed(reason: string): void {
-    if (this.isClosed) return;
-    void this.close();
-    this.emit("connection", { state: "closed", message: reason || "The conversation has ended." });
+    void this.close(reason || "The conversation has ended.");
   }
 
   /** Words of a turn, and when they sound. */
