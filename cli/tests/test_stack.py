@@ -27,6 +27,7 @@ def test_what_listens_twice_has_both_ports() -> None:
     assert stack["egress"].other_ports == (ports.egress_websocket,)
     told = stack["egress"].environment
     assert told["STAGEWIRE_EGRESS_WEBSOCKET_PORT"] == str(ports.egress_websocket)
+    assert told["STAGEWIRE_EGRESS_SESSION_TARGET"] == f"127.0.0.1:{ports.orchestrator}"
     assert stack["orchestrator"].other_ports == (ports.orchestrator_http,)
     assert stack["asr"].other_ports == ()
 

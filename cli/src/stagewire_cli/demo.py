@@ -158,6 +158,7 @@ serving; Ctrl-C stops everything
   sessions   http://127.0.0.1:{ports.orchestrator_http}/v1/sessions
              gRPC on 127.0.0.1:{ports.orchestrator}
   clients    ws://127.0.0.1:{ports.egress_websocket}/v1/join
+             ws://127.0.0.1:{ports.egress_websocket}/ws/agent (Spatius' Backend Mode demos)
 in a second terminal:
   make talk WAV="question.wav" OUT=out
   {command} talk --text "Who are you?"\

@@ -159,6 +159,8 @@ def _service(
         for target in STAGES[:-1]:
             if target not in replaced(user):
                 environment[_target(target)] = f"{_LOOPBACK}:{getattr(ports, target)}"
+    if stage == "egress" and "STAGEWIRE_EGRESS_SESSION_TARGET" not in user:
+        environment["STAGEWIRE_EGRESS_SESSION_TARGET"] = f"{_LOOPBACK}:{ports.orchestrator}"
     return Service(
         name=stage,
         command=(sys.executable, "-m", f"stagewire_{stage}"),

@@ -146,8 +146,13 @@ async def test_an_empty_turn_completes(egress: Any) -> None:
     await client.until("end_of_turn")
 
 
-async def test_events_and_control_overtake_queued_media(egress: Any) -> None:
+async def test_events_and_control_overtake_queued_media(egress_with: Any) -> None:
     """The client stops reading; 30 s of media pile up; then it reads: the interrupt came first."""
+    async with egress_with(stall_seconds=30.0) as egress:
+        await _overtakes(egress)
+
+
+async def _overtakes(egress: Any) -> None:
     orchestrator = await egress.session()
     client = await egress.client(orchestrator, max_queue=1)
     await orchestrator.turn(1, chunks=750, end=False)

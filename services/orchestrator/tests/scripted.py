@@ -30,7 +30,11 @@ COMPLETED = turn_pb2.TURN_END_REASON_COMPLETED
 class Asr(asr_pb2_grpc.AsrServiceServicer):
     """Hears nothing."""
 
+    def __init__(self) -> None:
+        self.streams = 0
+
     async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:
+        self.streams += 1
         await anext(requests)
         yield asr_pb2.TranscribeResponse(ready=asr_pb2.Ready(language="en-US"))
         async for _ in requests:
@@ -106,14 +110,32 @@ class Egress(egress_pb2_grpc.EgressServiceServicer):
     """A client that is there at once, and plays at once; keeps what it was sent."""
 
     def __init__(self) -> None:
+        self.opened: list[egress_pb2.Open] = []
+        self.participants: asyncio.Queue[str] = asyncio.Queue()
         self.received: list[egress_pb2.DeliverRequest] = []
 
     async def Deliver(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         pb = egress_pb2
-        await anext(requests)
+        self.opened.append((await anext(requests)).open)
         yield pb.DeliverResponse(ready=pb.Ready(join_url="ws://scripted/v1/join"))
-        joined = pb.Participant(identity="user", change=pb.Participant.CHANGE_JOINED)
-        yield pb.DeliverResponse(participant=joined)
+        self.participants.put_nowait("JOINED")
+        answers: asyncio.Queue[Any] = asyncio.Queue()
+        async with asyncio.TaskGroup() as tasks:
+            moving = tasks.create_task(self._move(answers))
+            tasks.create_task(self._play(requests, answers, moving))
+            while (answer := await answers.get()) is not None:
+                yield answer
+
+    async def _move(self, answers: asyncio.Queue[Any]) -> None:
+        """Tells who came and went, as a test says it."""
+        pb = egress_pb2
+        while True:
+            change = pb.Participant.Change.Value(f"CHANGE_{await self.participants.get()}")
+            participant = pb.Participant(identity="user", change=change)
+            answers.put_nowait(pb.DeliverResponse(participant=participant))
+
+    async def _play(self, requests: Any, answers: asyncio.Queue[Any], moving: Any) -> None:
+        pb = egress_pb2
         samples = 0
         async for request in requests:
             self.received.append(request)
@@ -125,7 +147,9 @@ class Egress(egress_pb2_grpc.EgressServiceServicer):
                 case "end_of_turn":
                     ended = pb.TurnEnded(turn=request.end_of_turn.turn, reason=COMPLETED)
                     ended.played_samples = samples
-                    yield pb.DeliverResponse(turn_ended=ended)
+                    answers.put_nowait(pb.DeliverResponse(turn_ended=ended))
+        moving.cancel()
+        answers.put_nowait(None)
 
 
 class ScriptedStages:

@@ -227,6 +227,19 @@ def test_sound_goes_on_without_lips_when_motion_breaks() -> None:
     assert d.all(c.StartMotion)[-1].turn == turn
 
 
+def test_motion_that_comes_after_the_end_was_told_is_dropped() -> None:
+    d = Driver()
+    turn = d.ask("Hello.")
+    d.generate(turn, "Hi.")
+    d.voice(turn, 2)
+    d.feed(e.TtsDone(turn))
+    d.pass_time(Policy.motion_wait + 0.01)
+    assert d.all(c.FinishPlaying)
+    before = len(d.all(c.PlayMotion))
+    d.feed(e.MotionFrames(turn, b"late", CHUNK, 2 * CHUNK), e.MotionEnded(turn))
+    assert len(d.all(c.PlayMotion)) == before, "egress would end the session's stream"
+
+
 def test_reading_pauses_at_the_longest_lead() -> None:
     d = Driver(policy=Policy(max_lead=1.0))
     turn = d.ask("Hello.")

@@ -4,83 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
-import httpx
 import pytest
-from scripted import ScriptedStages, until
-from stagekit.admission import Admission
+from orchestrating import first_events, orchestrator, summaries
+from scripted import until
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2, turn_pb2
-from stagewire_orchestrator import avatars
-from stagewire_orchestrator.http import MAX_BODY_BYTES, build_app
-from stagewire_orchestrator.sessions import Sessions
-from stagewire_orchestrator.settings import OrchestratorSettings
-from stagewire_orchestrator.stages.channels import Channels
-
-PROFILES = {
-    "echo": avatars.Avatar(name="Echo", persona="You repeat.", greeting="Hello there."),
-    "mute": avatars.Avatar(name="Mute", persona="You repeat."),
-    "lost": avatars.Avatar(
-        name="Lost", persona="-", stages=avatars.Stages(motion_bridge="127.0.0.1:1")
-    ),
-}
-
-
-@dataclass
-class Orchestrator:
-    sessions: Sessions
-    http: httpx.AsyncClient
-    stages: ScriptedStages
-    admission: Admission
-
-    async def create(self, avatar_id: str = "mute", **headers: str) -> Any:
-        answer = await self.http.post(
-            "/v1/sessions", json={"avatar_id": avatar_id}, headers=headers
-        )
-        assert answer.status_code == 201, answer.text
-        return answer.json()
-
-
-@asynccontextmanager
-async def orchestrator(max_sessions: int = 4, **more: Any) -> AsyncIterator[Orchestrator]:
-    stages = ScriptedStages()
-    async with stages.serving() as target:
-        names = ("asr", "llm", "tts", "motion_bridge", "egress")
-        settings = OrchestratorSettings(**{f"{name}_target": target for name in names}, **more)
-        admission, channels = Admission(max_sessions), Channels(settings)
-        sessions = Sessions(settings, PROFILES, channels, admission)
-        transport = httpx.ASGITransport(build_app(sessions))
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            yield Orchestrator(sessions, http, stages, admission)
-        await sessions.close()
-        await channels.close()
-
-
-async def summaries(orch: Orchestrator, session_id: str, count: int) -> list[Any]:
-    """The first ``count`` turn summaries of a session."""
-    found: list[Any] = []
-    async with asyncio.timeout(10):
-        async for event in orch.sessions.events(session_id):
-            if event.WhichOneof("event") == "turn_summary":
-                found.append(event.turn_summary)
-                if len(found) == count:
-                    break
-    return found
-
-
-async def first_events(orch: Orchestrator, session_id: str, arm: str) -> list[Any]:
-    """The session's events up to the first of an arm."""
-    found: list[Any] = []
-    async with asyncio.timeout(10):
-        async for event in orch.sessions.events(session_id):
-            found.append(event)
-            if event.WhichOneof("event") == arm:
-                break
-    return found
+from stagewire_orchestrator.http.limits import MAX_BODY_BYTES
 
 
 async def test_a_session_greets_answers_and_remembers() -> None:

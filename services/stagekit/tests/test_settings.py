@@ -1,5 +1,5 @@
 import pytest
-from pydantic import Field
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from stagekit.settings import StageSettings, describe, load
 
@@ -81,3 +81,42 @@ def test_a_wrong_secret_is_not_shown(
     assert "STAGEWIRE_TTS_VENDOR_API_KEY: " in told
     assert "STAGEWIRE_TTS_VENDOR_REGION: " in told
     assert "s3cr3t" not in told
+
+
+class RoomSettings(StageSettings):
+    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_ROOM_", extra="ignore")
+
+    livekit_url: str = Field(
+        "",
+        validation_alias=AliasChoices("STAGEWIRE_ROOM_LIVEKIT_URL", "LIVEKIT_URL"),
+        description="The server.",
+    )
+    password: str = Field("", description="Of the server.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RoomSettings":
+        if self.password and not self.livekit_url:
+            raise ValueError("a PASSWORD needs a LIVEKIT_URL")
+        return self
+
+
+def test_what_does_not_fit_together_is_said_without_any_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STAGEWIRE_ROOM_PASSWORD", "hunter2")
+    with pytest.raises(SystemExit):
+        load(RoomSettings)
+    told = capsys.readouterr().err
+    assert "a PASSWORD needs a LIVEKIT_URL" in told
+    assert "hunter2" not in told
+
+
+def test_a_name_that_other_programs_know_is_read_and_told_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LIVEKIT_URL", "ws://plain")
+    assert load(RoomSettings).livekit_url == "ws://plain"
+    monkeypatch.setenv("STAGEWIRE_ROOM_LIVEKIT_URL", "ws://own")
+    assert load(RoomSettings).livekit_url == "ws://own"
+    told = describe(RoomSettings)
+    assert "STAGEWIRE_ROOM_LIVEKIT_URL=\n      The server. Also read: LIVEKIT_URL." in told

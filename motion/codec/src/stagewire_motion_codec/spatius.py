@@ -125,6 +125,17 @@ def unpack(payload: bytes) -> Animation:
     )
 
 
+def is_last(payload: bytes) -> bool:
+    """Whether the turn's motion ends with this message; False for what is no animation.
+
+    For those who hand payloads on and need no more of them: it looks at no keyframe.
+    """
+    try:
+        return wire.Message.FromString(payload).response_animation.end
+    except DecodeError:
+        return False
+
+
 def _checked(name: str, values: Sequence[float]) -> Vector:
     if len(values) != SIZES[name]:
         raise ValueError(f"{name} has {len(values)} values, not {SIZES[name]}")

@@ -10,6 +10,9 @@ from stagekit.errors import StageError
 from stagewire.common.v1 import session_event_pb2
 from stagewire.egress.v1 import egress_pb2
 
+CLIENT_IDENTITY = "client"
+"""A client's identity where the way to it knows no other."""
+
 Media = (
     egress_pb2.TurnStart
     | egress_pb2.TurnAudio
@@ -27,7 +30,9 @@ class Uplink(Protocol):
     def open_turn(self) -> int:
         """The turn that takes media or plays; 0 for none."""
 
-    async def participant(self, change: egress_pb2.Participant.Change.ValueType) -> None:
+    async def participant(
+        self, change: egress_pb2.Participant.Change.ValueType, identity: str = CLIENT_IDENTITY
+    ) -> None:
         """The client came, went or came back."""
 
     async def user_audio(self, pcm: bytes) -> None:
@@ -47,6 +52,9 @@ class Uplink(Protocol):
 
     async def fault(self, error: StageError) -> None:
         """Something is wrong with the client, and the session goes on."""
+
+    def lost(self, error: StageError) -> None:
+        """The way to the client is gone for good: the stream ends with this."""
 
 
 class Delivery(Protocol):

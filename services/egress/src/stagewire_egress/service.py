@@ -27,6 +27,7 @@ from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 from stagewire.egress.v1 import egress_pb2, egress_pb2_grpc
 
 from stagewire_egress.delivery import Target
+from stagewire_egress.livekit.target import LiveKitRooms
 from stagewire_egress.session import Response, Session
 from stagewire_egress.settings import EgressSettings
 from stagewire_egress.websocket.server import WebSocketServer
@@ -151,7 +152,14 @@ async def build(settings: EgressSettings) -> Stage:
     web_socket = WebSocketServer(settings)
     await web_socket.start()
     admission, drain = Admission(settings.max_sessions), asyncio.Event()
-    service = EgressService({"web_socket": web_socket}, admission, drain, settings)
+    rooms = LiveKitRooms(settings)
+    targets: dict[str, Target] = {"web_socket": web_socket, "livekit": rooms}
+    service = EgressService(targets, admission, drain, settings)
+
+    async def close() -> None:
+        await web_socket.stop()
+        await rooms.close()
+
     return Stage(
         services=["stagewire.egress.v1.EgressService"],
         register=lambda server: egress_pb2_grpc.add_EgressServiceServicer_to_server(
@@ -160,7 +168,7 @@ async def build(settings: EgressSettings) -> Stage:
         description=_description(settings),
         admission=admission,
         drain=drain,
-        close=web_socket.stop,
+        close=close,
     )
 
 
@@ -169,7 +177,7 @@ def _description(settings: EgressSettings) -> describe_pb2.StageDescription:
         stage="egress",
         version=version("stagewire-egress"),
         contracts=["stagewire.egress.v1"],
-        backend="websocket",
+        backend="websocket, livekit",
         formats=[
             audio_pb2.AudioFormat(
                 encoding=audio_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hertz=rate
@@ -177,5 +185,5 @@ def _description(settings: EgressSettings) -> describe_pb2.StageDescription:
             for rate in (MIN_SAMPLE_RATE, 16_000, 24_000, MAX_SAMPLE_RATE)
         ],
         limits={"sessions": settings.max_sessions, "audio_bytes": MAX_AUDIO_BYTES},
-        features=WebSocketServer.features,
+        features=list(dict.fromkeys((*WebSocketServer.features, *LiveKitRooms.features))),
     )

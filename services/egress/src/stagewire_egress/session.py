@@ -14,11 +14,10 @@ from stagekit.streams import MAX_AUDIO_BYTES
 from stagewire.common.v1 import audio_pb2, error_pb2, turn_pb2
 from stagewire.egress.v1 import egress_pb2
 
-from stagewire_egress.delivery import Delivery
+from stagewire_egress.delivery import CLIENT_IDENTITY, Delivery
 from stagewire_egress.playout import Playout, Report
 
 Response = egress_pb2.DeliverResponse
-CLIENT_IDENTITY = "client"
 _SILENCED = frozenset(
     {
         turn_pb2.TURN_END_REASON_SUPERSEDED,
@@ -69,7 +68,7 @@ class Session:
         )
 
     async def broken(self) -> None:
-        """Waits until the orchestrator's side fails, and raises why."""
+        """Waits until the stream cannot go on, and raises why."""
         await self._broken
 
     # Commands of the orchestrator.
@@ -164,10 +163,12 @@ class Session:
         """The turn that takes media or plays; 0 for none."""
         return self._playout.open_turn
 
-    async def participant(self, change: egress_pb2.Participant.Change.ValueType) -> None:
+    async def participant(
+        self, change: egress_pb2.Participant.Change.ValueType, identity: str = CLIENT_IDENTITY
+    ) -> None:
         """The client came, went or came back."""
         await self._control(
-            Response(participant=egress_pb2.Participant(identity=CLIENT_IDENTITY, change=change))
+            Response(participant=egress_pb2.Participant(identity=identity, change=change))
         )
         present = change != egress_pb2.Participant.CHANGE_LEFT
         await self._emit_for_client(self._playout.presence(present, self._clock()))
@@ -184,7 +185,7 @@ class Session:
                 Response(user_audio=audio_pb2.Audio(data=pcm, start_sample=start))
             )
         except StageError as error:
-            self._break(error)
+            self.lost(error)
 
     async def user_text(self, text: str) -> None:
         """The user typed."""
@@ -217,15 +218,15 @@ class Session:
         try:
             await self._emit(reports)
         except StageError as error:
-            self._break(error)
+            self.lost(error)
 
     async def _control(self, message: Response) -> None:
         try:
             await self._outbox.put_control(message)
         except StageError as error:
-            self._break(error)
+            self.lost(error)
 
-    def _break(self, error: StageError) -> None:
-        """Ends the stream: the orchestrator does not read, which is not the client's fault."""
+    def lost(self, error: StageError) -> None:
+        """Ends the stream: the client is lost, or the orchestrator does not read."""
         if not self._broken.done():
             self._broken.set_exception(error)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 from pydantic_settings import SettingsConfigDict
+from stagekit.origins import LOCAL, pattern
 from stagekit.settings import StageSettings
 
-_LOCAL_ORIGINS = (
-    "http://localhost:*, https://localhost:*, http://127.0.0.1:*, https://127.0.0.1:*, "
-    "http://[::1]:*, https://[::1]:*"
-)
+_PREFIX = "STAGEWIRE_EGRESS_"
+
+
+def _also(plain: str) -> AliasChoices:
+    """A variable that is also read without the prefix: other programs know it by that name."""
+    return AliasChoices(_PREFIX + plain, plain)
 
 
 class EgressSettings(StageSettings):
     """The egress stage's settings: ``STAGEWIRE_EGRESS_*``."""
 
-    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_EGRESS_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", populate_by_name=True)
 
     port: int = Field(50055, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
     websocket_host: str = Field(
@@ -32,9 +36,33 @@ class EgressSettings(StageSettings):
         "Empty: ws://HOST:PORT/v1/join as it listens.",
     )
     websocket_origins: str = Field(
-        _LOCAL_ORIGINS,
+        LOCAL,
         description="Pages that may connect, comma-separated; `*` stands for any characters but "
         "`/`, alone for every page. A client that sends no Origin (not a browser) may always.",
+    )
+    session_target: str = Field(
+        "",
+        description="The orchestrator's gRPC, host:port. With it, clients of Spatius' Backend Mode "
+        "demos connect to /ws/agent and get a session without showing anything; empty: there is no "
+        "such path.",
+    )
+    instance_target: str = Field(
+        "",
+        description="Where the orchestrator reaches this very instance, host:port; needed for "
+        "/ws/agent where there are several.",
+    )
+    spatius_app_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_APP_ID"),
+        description="Told to those clients: their SDK needs one.",
+    )
+    spatius_avatar_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_AVATAR_ID"),
+        description="The default avatar's id at Spatius.",
+    )
+    spatius_region: str = Field(
+        "us-west", validation_alias=_also("SPATIUS_REGION"), description="Told to those clients."
     )
     join_seconds: float = Field(
         5.0, gt=0, description="How long a new connection may take to send `join`."
@@ -55,6 +83,22 @@ class EgressSettings(StageSettings):
         "the orchestrator's lead (10 s of voice).",
     )
 
+    livekit_join_seconds: float = Field(
+        1.8, gt=0, description="How long joining a LiveKit room may take."
+    )
+    livekit_speaker: Literal["first", "floor"] = Field(
+        "first",
+        description="Whose microphone is heard when several people are in a room. first: who "
+        "speaks or types first owns the conversation until they leave; floor: whoever begins to "
+        "speak after the last speaker has been silent for 1.5 s.",
+    )
+    livekit_lips_seconds: float = Field(
+        0.5,
+        ge=0,
+        description="How long a turn's voice waits for its first motion before it enters a room: "
+        "WebRTC lets nobody hold a voice back afterwards.",
+    )
+
     @field_validator("public_url")
     @classmethod
     def _is_websocket(cls, value: str) -> str:
@@ -64,14 +108,4 @@ class EgressSettings(StageSettings):
 
     def origins(self) -> list[re.Pattern[str] | None]:
         """The allowed Origin headers as patterns; None stands for an absent header."""
-        globs = [glob.strip() for glob in self.websocket_origins.split(",") if glob.strip()]
-        return [None, *(_pattern(glob) for glob in globs)]
-
-
-def _pattern(glob: str) -> re.Pattern[str]:
-    if glob == "*":
-        return re.compile(".*")
-    pattern = re.escape(glob).replace(r"\*", "[^/]*")
-    # A browser leaves the scheme's default port out of the Origin.
-    pattern = re.sub(r":\[\^/\]\*$", r"(:[0-9]+)?", pattern)
-    return re.compile(pattern)
+        return [None, pattern(self.websocket_origins)]

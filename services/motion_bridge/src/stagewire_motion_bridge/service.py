@@ -70,7 +70,7 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
         codec = self._check(opening)
         with self._admission.slot():
             outbox: Outbox[Response] = Outbox(_QUEUE)
-            session = Session(outbox, time.monotonic)
+            session = Session(outbox, time.monotonic, opening.trace)
             face = await self._backend.connect(opening, codec, session.emit)
             try:
                 await outbox.put_control(Response(ready=self._ready(face)))

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from google.protobuf import duration_pb2
 from stagekit.outbox import Outbox
 from stagekit.streams import AudioTrack, Commands, TurnFence
-from stagewire.common.v1 import timing_pb2, turn_pb2
+from stagewire.common.v1 import timing_pb2, trace_pb2, turn_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_motion_bridge.backend import (
@@ -52,11 +52,17 @@ class Session:
     Args:
         outbox: Towards the orchestrator.
         clock: Monotonic seconds.
+        trace: The session's, for turns that come without one.
     """
 
-    def __init__(self, outbox: Outbox[Response], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        outbox: Outbox[Response],
+        clock: Callable[[], float],
+        trace: trace_pb2.TraceContext,
+    ) -> None:
         """No turn yet."""
-        self._outbox, self._clock = outbox, clock
+        self._outbox, self._clock, self._trace = outbox, clock, trace
         self._fence = TurnFence()
         self._turn: _Turn | None = None
         self._over = asyncio.Event()
@@ -94,7 +100,8 @@ class Session:
             await self._drop(superseded)
             await self._say_ended(superseded, _SUPERSEDED, before)
             await face.cancel(superseded)
-        await face.start(message.turn, message.trace)
+        trace = message.trace if message.trace.traceparent else self._trace
+        await face.start(message.turn, trace)
 
     async def _audio(self, message: motion_bridge_pb2.TurnAudio, face: Face) -> None:
         turn = self._turn

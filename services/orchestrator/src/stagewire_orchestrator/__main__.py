@@ -14,22 +14,26 @@ from stagewire.orchestrator.v1 import orchestrator_pb2
 from stagewire.orchestrator.v1.orchestrator_pb2_grpc import add_SessionServiceServicer_to_server
 
 from stagewire_orchestrator import avatars
-from stagewire_orchestrator.http import HttpServer, build_app
+from stagewire_orchestrator.http.app import build_app
+from stagewire_orchestrator.http.server import HttpServer
 from stagewire_orchestrator.page import add_page
+from stagewire_orchestrator.rooms import Rooms
 from stagewire_orchestrator.service import SessionService
 from stagewire_orchestrator.sessions import Sessions
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
+from stagewire_orchestrator.tokens import ApiTokens
 
 logger = logging.getLogger(__name__)
 
 
 async def build(settings: OrchestratorSettings) -> Stage:
     """Makes the stage; starts the HTTP side, which ``Stage.close`` stops."""
-    profiles = avatars.load(settings.avatars)
+    profiles = avatars.load(settings.avatars, settings.spatius_avatar_id)
     admission = Admission(settings.max_sessions)
     channels = Channels(settings)
-    sessions = Sessions(settings, profiles, channels, admission)
+    rooms, tokens = Rooms(settings), ApiTokens(settings.token_seconds)
+    sessions = Sessions(settings, profiles, channels, admission, rooms, tokens)
     try:
         listener = socket.create_server((settings.http_host, settings.http_port))
     except OSError as error:
@@ -37,17 +41,21 @@ async def build(settings: OrchestratorSettings) -> Stage:
             f"STAGEWIRE_ORCHESTRATOR_HTTP_PORT={settings.http_port}: cannot listen on "
             f"{settings.http_host}: {error.strerror}"
         ) from error
-    app = build_app(sessions)
+    app = build_app(settings, sessions, rooms, tokens)
     add_page(app, profiles, settings.trace_url)
     http = HttpServer(app)
-    # A bare task, because it serves beside gRPC for as long as the process does.
+    # Bare tasks, because they go on beside gRPC for as long as the process does.
     serving = asyncio.create_task(http.serve([listener]))
+    sweeping = None if rooms.missing else asyncio.create_task(rooms.keep_swept())
     logger.info("page and session API on http://%s:%d", *listener.getsockname()[:2])
 
     async def close() -> None:
+        if sweeping is not None:
+            sweeping.cancel()
         await sessions.close()
         http.should_exit = True
         await serving
+        await rooms.close()
         await channels.close()
 
     service = orchestrator_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name

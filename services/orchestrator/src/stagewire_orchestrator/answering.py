@@ -153,6 +153,8 @@ class Answering:
             case e.TtsDone():
                 self._finish_voice(turn, now)
             case e.MotionFrames():
+                if turn.finished_at is not None:
+                    return  # egress was told that no more comes, and takes no more
                 turn.marks.first_motion = turn.marks.first_motion or now
                 frames = (event.payload, event.start_sample, event.end_sample)
                 turn.held.append(c.PlayMotion(event.turn, *frames))

@@ -48,8 +48,12 @@ class Avatar(BaseModel):
     stages: Stages = Field(default_factory=Stages)
 
 
-def load(path: str = "") -> dict[str, Avatar]:
-    """Profiles by avatar id, from a YAML file (empty: the packaged ones); the first is the default.
+def load(path: str = "", motion_avatar_id: str = "") -> dict[str, Avatar]:
+    """Profiles by avatar id; the first is the default.
+
+    Args:
+        path: A YAML file; empty: the packaged ones.
+        motion_avatar_id: The default avatar's, unless its profile names one.
 
     Raises:
         SystemExit: When the file cannot be read or a profile is wrong; names file, id and field.
@@ -69,4 +73,6 @@ def load(path: str = "") -> dict[str, Avatar]:
             problem = error.errors()[0]
             field = ".".join(str(part) for part in problem["loc"])
             raise SystemExit(f"{source}: avatar {avatar_id}: {field}: {problem['msg']}") from error
+    default = next(iter(avatars.values()))
+    default.motion_avatar_id = default.motion_avatar_id or motion_avatar_id
     return avatars

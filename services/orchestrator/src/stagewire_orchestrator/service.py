@@ -56,5 +56,5 @@ class SessionService(orchestrator_pb2_grpc.SessionServiceServicer):
         self, request: pb.WatchSessionRequest, context: Any
     ) -> AsyncIterator[pb.WatchSessionResponse]:
         """Streams the session's events."""
-        async for event in self._sessions.events(request.session_id):
+        async for event in self._sessions.events(request.session_id, request.after_sequence):
             yield pb.WatchSessionResponse(event=event)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from stagekit import log, trace
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.session_event_pb2 import SessionEnded, SessionEvent
+from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
@@ -55,6 +55,7 @@ class Session:
         channels: Connections to the stages.
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
+        target: Where the client is, for egress.
     """
 
     def __init__(
@@ -65,12 +66,13 @@ class Session:
         channels: Channels,
         policy: Policy,
         microphone_hertz: int,
+        target: Callable[[], WebSocketTarget | LiveKitTarget],
     ) -> None:
         """Connects nothing yet."""
         self.session_id = session_id
         self.locale = locale or avatar.language
-        self.join_token = secrets.token_urlsafe(32)
         self.join_url = ""
+        self._target = target
         self.end_reason = ""
         traceparent = trace.new_traceparent()
         self.trace_id = trace.trace_id_of(traceparent)
@@ -132,16 +134,16 @@ class Session:
         self.end_reason = self.end_reason or reason
         await self._inbox.put(e.Tick())
 
-    async def events(self) -> AsyncIterator[SessionEvent]:
-        """Every event from the first kept, then live, to the last."""
-        seen = 0
+    async def events(self, after: int = 0) -> AsyncIterator[SessionEvent]:
+        """Every kept event with a sequence greater than ``after``, then live, to the last."""
+        seen = after
         while True:
             news = self._events_news
             for event in [event for event in self._events if event.sequence > seen]:
                 seen = event.sequence
                 yield event
-                if event.WhichOneof("event") == "session_ended":
-                    return
+            if self._events and self._events[-1].WhichOneof("event") == "session_ended":
+                return
             await news.wait()
 
     async def _connect(self) -> None:
@@ -157,7 +159,7 @@ class Session:
                 motion = await self._motion.connect()
                 self._egress = Egress(
                     self._context,
-                    self.join_token,
+                    self._target,
                     self._voice,
                     self._microphone,
                     motion,

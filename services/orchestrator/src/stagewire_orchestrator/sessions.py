@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -13,13 +14,16 @@ from stagekit.errors import StageError
 from stagekit.streams import check_id
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.session_event_pb2 import SessionEvent
+from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
 from stagewire.orchestrator.v1 import orchestrator_pb2 as pb
 
 from stagewire_orchestrator.avatars import Avatar
 from stagewire_orchestrator.events import UserInterrupt, UserText
+from stagewire_orchestrator.rooms import Rooms, check_name, new_room
 from stagewire_orchestrator.session import Session
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
+from stagewire_orchestrator.tokens import ApiTokens
 
 IDEMPOTENCY_SECONDS = 600.0
 ENDED_KEPT_SECONDS = 600.0
@@ -29,10 +33,16 @@ _MAX_METADATA, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 
 @dataclass
 class _Entry:
-    """A session and what only its callers care about."""
+    """A session and what only its callers care about.
+
+    Attributes:
+        join_token: What a WebSocket client shows; not used in a room.
+        expires: When a WebSocket client is let in no more.
+    """
 
     session: Session
     record: pb.Session
+    join_token: str
     expires: Timestamp
     task: asyncio.Task[None]
     ended_at: float | None = None
@@ -46,6 +56,8 @@ class Sessions:
         avatars: Profiles by id; the first is the default.
         channels: Connections to the stages.
         admission: How many at the same time.
+        rooms: The rooms of a LiveKit server.
+        tokens: Makes what clients show to the HTTP API.
     """
 
     def __init__(
@@ -54,20 +66,26 @@ class Sessions:
         avatars: dict[str, Avatar],
         channels: Channels,
         admission: Admission,
+        rooms: Rooms,
+        tokens: ApiTokens,
     ) -> None:
         """No session yet."""
         self._settings = settings
         self._avatars = avatars
         self._channels = channels
         self._admission = admission
+        self._livekit = rooms
+        self._tokens = tokens
         self._entries: dict[str, _Entry] = {}
+        self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
 
     async def create(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:
         """Connects an avatar's stages and says how the client joins.
 
         Raises:
-            StageError: UNKNOWN_AVATAR, INVALID_FIELD, STAGE_FULL, or what a stage answered.
+            StageError: UNKNOWN_AVATAR, INVALID_FIELD, SESSION_EXISTS for a room that has one,
+                STAGE_FULL, STAGE_UNREACHABLE, or what a stage answered.
         """
         self._check(request)
         self._forget_old()
@@ -83,10 +101,26 @@ class Sessions:
             made.set_result(await self._begin(request))
         except BaseException as error:
             del self._keys[key]
-            made.set_exception(error)
-            made.exception()  # somebody may be waiting for it, or nobody
+            _fail(made, error)
             raise
         return self._response(made.result())
+
+    async def enter(
+        self, request: pb.CreateSessionRequest, identity: str
+    ) -> pb.CreateSessionResponse:
+        """Lets one more person into the session of ``request.room``, which begins with the first.
+
+        Raises:
+            StageError: As ``create``.
+        """
+        self._check(request)
+        self._forget_old()
+        while (running := self._rooms.get(request.room)) is not None:
+            entry = await asyncio.shield(running)
+            if not entry.session.end_reason:
+                return self._response(entry, identity)
+            await asyncio.wait([entry.task])  # it is about to leave the room
+        return self._response(await self._begin(request), identity)
 
     def get(self, session_id: str) -> pb.Session:
         """One session's record.
@@ -123,9 +157,17 @@ class Sessions:
         """Makes the avatar stop speaking."""
         await self._live(session_id).post(UserInterrupt())
 
-    def events(self, session_id: str) -> AsyncIterator[SessionEvent]:
-        """The session's events, to its last."""
-        return self._entry(session_id).session.events()
+    def events(self, session_id: str, after: int = 0) -> AsyncIterator[SessionEvent]:
+        """The session's events with a greater sequence than ``after``, to its last."""
+        return self._entry(session_id).session.events(after)
+
+    def profile(self, avatar_id: str) -> Avatar:
+        """The avatar that a session with this id would have.
+
+        Raises:
+            StageError: UNKNOWN_AVATAR.
+        """
+        return self._avatars[self._avatar_id(avatar_id)]
 
     async def close(self) -> None:
         """Ends every session: the instance stops."""
@@ -135,50 +177,88 @@ class Sessions:
     # --- inside ------------------------------------------------------------------------------
 
     async def _begin(self, request: pb.CreateSessionRequest) -> _Entry:
-        avatar_id = request.avatar_id or next(iter(self._avatars))
+        """Starts a session; its room is taken from here on, before it is connected."""
+        if request.transport != pb.TRANSPORT_LIVEKIT:
+            return await self._start(request, "")
+        room = request.room or new_room()
+        if room in self._rooms:
+            raise StageError(
+                error_pb2.ERROR_REASON_SESSION_EXISTS, "room: it has a session; end that one first"
+            )
+        taken: asyncio.Future[_Entry] = asyncio.get_running_loop().create_future()
+        self._rooms[room] = taken
+        try:
+            entry = await self._start(request, room)
+        except BaseException as error:
+            del self._rooms[room]
+            _fail(taken, error)
+            raise
+        taken.set_result(entry)
+        if entry.ended_at is not None:  # at once
+            del self._rooms[room]
+        return entry
+
+    async def _start(self, request: pb.CreateSessionRequest, room: str) -> _Entry:
+        avatar_id = self._avatar_id(request.avatar_id)
+        session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
         session = Session(
-            f"s-{secrets.token_hex(8)}",
-            self._avatars[avatar_id],
+            session_id,
+            _served_by(self._avatars[avatar_id], request.egress_target),
             request.locale,
             self._channels,
             self._settings.policy(),
             self._settings.microphone_hertz,
+            self._target(session_id, room, join_token),
         )
         record = pb.Session(
-            session_id=session.session_id,
+            session_id=session_id,
             avatar_id=avatar_id,
-            transport=pb.TRANSPORT_WEBSOCKET,
+            transport=pb.TRANSPORT_LIVEKIT if room else pb.TRANSPORT_WEBSOCKET,
             locale=session.locale,
             state=pb.SESSION_STATE_STARTING,
             trace_id=session.trace_id,
             metadata=request.metadata,
+            room=room,
+            motion_avatar_id=self._avatars[avatar_id].motion_avatar_id,
         )
         record.create_time.GetCurrentTime()
         expires = Timestamp()
         expires.FromSeconds(record.create_time.seconds + int(self._settings.max_session_seconds))
         connected: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # A bare task: the session outlives the call that creates it; `close` ends it.
-        task = asyncio.create_task(self._run(session, connected))
-        entry = _Entry(session, record, expires, task)
-        self._entries[session.session_id] = entry
+        task = asyncio.create_task(self._run(session, room, connected))
+        entry = _Entry(session, record, join_token, expires, task)
+        self._entries[session_id] = entry
         task.add_done_callback(lambda _: self._ended(entry))
         try:
             await connected
+        except StageError:
+            await asyncio.wait([task])  # it leaves its room
+            del self._entries[session_id]
+            raise
         except BaseException:
             task.cancel()
-            del self._entries[session.session_id]
+            del self._entries[session_id]
             raise
         record.state = pb.SESSION_STATE_ACTIVE
         return entry
 
-    async def _run(self, session: Session, connected: asyncio.Future[None]) -> None:
+    def _target(
+        self, session_id: str, room: str, join_token: str
+    ) -> Callable[[], WebSocketTarget | LiveKitTarget]:
+        if room:
+            return lambda: self._livekit.target(room, session_id)
+        return lambda: WebSocketTarget(join_token=join_token)
+
+    async def _run(self, session: Session, room: str, connected: asyncio.Future[None]) -> None:
         try:
             with self._admission.slot():
-                async with asyncio.TaskGroup() as tasks:
+                place = self._livekit.claimed(room, session.session_id) if room else nullcontext()
+                async with place, asyncio.TaskGroup() as tasks:
                     limit = tasks.create_task(self._end_in_time(session))
                     await session.run(connected)
                     limit.cancel()
-        except StageError as refusal:  # full, or draining: `run` raises nothing of the kind
+        except StageError as refusal:  # full, draining, no room: `run` raises none
             connected.set_exception(refusal)
 
     async def _end_in_time(self, session: Session) -> None:
@@ -190,13 +270,24 @@ class Sessions:
         entry.record.state = pb.SESSION_STATE_ENDED
         entry.record.end_time.GetCurrentTime()
         entry.record.end_reason = entry.session.end_reason
+        taken = self._rooms.get(entry.record.room)
+        if taken is not None and taken.done():  # else `_begin` is told why it did not start
+            del self._rooms[entry.record.room]
 
-    def _response(self, entry: _Entry) -> pb.CreateSessionResponse:
+    def _response(self, entry: _Entry, identity: str = "") -> pb.CreateSessionResponse:
+        room, session_id = entry.record.room, entry.record.session_id
+        url, token, expires = entry.session.join_url, entry.join_token, entry.expires
+        if room:
+            url = self._livekit.url
+            token, expires = self._livekit.client_token(room, identity or f"user-{session_id}")
+        api_token, api_token_expires = self._tokens.mint(session_id)
         return pb.CreateSessionResponse(
             session=self._record(entry),
-            url=entry.session.join_url,
-            client_token=entry.session.join_token,
-            token_expire_time=entry.expires,
+            url=url,
+            client_token=token,
+            token_expire_time=expires,
+            api_token=api_token,
+            api_token_expire_time=api_token_expires,
         )
 
     def _record(self, entry: _Entry) -> pb.Session:
@@ -214,14 +305,33 @@ class Sessions:
             raise StageError(error_pb2.ERROR_REASON_UNKNOWN_SESSION, "the session has ended")
         return entry.session
 
+    def _avatar_id(self, wanted: str) -> str:
+        """The profile's id; also by the id that a motion engine's client knows it by."""
+        if not wanted:
+            return next(iter(self._avatars))
+        if wanted in self._avatars:
+            return wanted
+        for avatar_id, avatar in self._avatars.items():
+            if wanted == avatar.motion_avatar_id:
+                return avatar_id
+        raise StageError(
+            error_pb2.ERROR_REASON_UNKNOWN_AVATAR,
+            f"there is no such avatar id; there are: {', '.join(self._avatars)}",
+        )
+
     def _check(self, request: pb.CreateSessionRequest) -> None:
-        if request.avatar_id and request.avatar_id not in self._avatars:
-            raise StageError(
-                error_pb2.ERROR_REASON_UNKNOWN_AVATAR,
-                f"there is no such avatar id; there are: {', '.join(self._avatars)}",
-            )
-        if request.transport not in (pb.TRANSPORT_UNSPECIFIED, pb.TRANSPORT_WEBSOCKET):
-            raise _invalid("transport", "only WEBSOCKET is served by this version")
+        self._avatar_id(request.avatar_id)
+        if request.transport not in pb.Transport.values():
+            raise _invalid("transport", "this version knows WEBSOCKET and LIVEKIT")
+        if request.transport == pb.TRANSPORT_LIVEKIT:
+            if self._livekit.missing:
+                raise _invalid("transport", f"LIVEKIT needs {', '.join(self._livekit.missing)}")
+            if request.room:
+                check_name(request.room)
+        elif request.room:
+            raise _invalid("room", "a room needs the transport LIVEKIT")
+        if len(request.egress_target) > _MAX_VALUE:
+            raise _invalid("egress_target", f"longer than {_MAX_VALUE} characters")
         if request.idempotency_key:
             check_id("idempotency_key", request.idempotency_key)
         if len(request.locale) > _MAX_KEY:
@@ -247,6 +357,24 @@ class Sessions:
             for key, entry in self._entries.items()
             if entry.ended_at is None or now - entry.ended_at < ENDED_KEPT_SECONDS
         }
+
+
+def _fail(promise: asyncio.Future[_Entry], error: BaseException) -> None:
+    """Tells those who wait for another caller's session why there is none."""
+    if not isinstance(error, StageError):  # that caller went away, and took the session along
+        error = StageError(
+            error_pb2.ERROR_REASON_STAGE_UNREACHABLE, "the session was given up; create it again"
+        )
+    promise.set_exception(error)
+    promise.exception()  # somebody may be waiting for it, or nobody
+
+
+def _served_by(avatar: Avatar, egress_target: str) -> Avatar:
+    """The avatar, with its client at this egress instance."""
+    if not egress_target:
+        return avatar
+    stages = avatar.stages.model_copy(update={"egress": egress_target})
+    return avatar.model_copy(update={"stages": stages})
 
 
 def _invalid(field: str, problem: str) -> StageError:

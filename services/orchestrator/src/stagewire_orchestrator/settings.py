@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import ipaddress
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
+from stagekit.origins import LOCAL
 from stagekit.settings import StageSettings
 
 from stagewire_orchestrator.policy import Policy
+
+_PREFIX = "STAGEWIRE_ORCHESTRATOR_"
+
+
+def _also(plain: str) -> AliasChoices:
+    """A variable that is also read without the prefix: other programs know it by that name."""
+    return AliasChoices(_PREFIX + plain, plain)
 
 
 class OrchestratorSettings(StageSettings):
     """``STAGEWIRE_ORCHESTRATOR_*``."""
 
-    model_config = SettingsConfigDict(env_prefix="STAGEWIRE_ORCHESTRATOR_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", populate_by_name=True)
 
     port: int = Field(50050, ge=0, le=65535, description="gRPC port; 0 picks a free one.")
     http_host: str = Field("127.0.0.1", description="Address of the HTTP session API.")
@@ -50,6 +60,82 @@ class OrchestratorSettings(StageSettings):
         4 * 3600.0, gt=0, description="A session ends after this long whatever happens."
     )
 
+    api_keys: SecretStr = Field(
+        SecretStr(""),
+        description="Who may call the HTTP API: keys, comma-separated; `sha256:HEX` stands for a "
+        "key by its hash, `@/a/file` for a file with one of these a line. Empty: anybody, which is "
+        "refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is set.",
+    )
+    allow_anonymous: bool = Field(
+        False, description="Serve the HTTP API without API_KEYS on an address that others reach."
+    )
+    open_drop_in: bool = Field(
+        False,
+        description="Serve /token and /api/* without a key although there are API_KEYS: the demo "
+        "clients that call them send none.",
+    )
+    cors_origins: str = Field(
+        LOCAL,
+        description="Pages that may call the HTTP API, comma-separated; `*` stands for any "
+        "characters but `/`, alone for every page.",
+    )
+    requests_per_minute: float = Field(
+        600.0, gt=0, description="HTTP requests of one key, or one address, taken for ever."
+    )
+    token_seconds: float = Field(
+        3600.0, ge=60, description="How long a client's API token, and a LiveKit token, is valid."
+    )
+
+    livekit_url: str = Field(
+        "",
+        validation_alias=_also("LIVEKIT_URL"),
+        description="The LiveKit server, ws:// or wss://; empty: none.",
+    )
+    livekit_public_url: str = Field(
+        "", description="What clients are told instead, when they reach it by another address."
+    )
+    livekit_api_key: str = Field(
+        "", validation_alias=_also("LIVEKIT_API_KEY"), description="Its API key."
+    )
+    livekit_api_secret: SecretStr = Field(
+        SecretStr(""), validation_alias=_also("LIVEKIT_API_SECRET"), description="The key's secret."
+    )
+    spatius_app_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_APP_ID"),
+        description="Told to Spatius' demo clients: they need one.",
+    )
+    spatius_avatar_id: str = Field(
+        "",
+        validation_alias=_also("SPATIUS_AVATAR_ID"),
+        description="The default avatar's id at Spatius, unless its profile names one.",
+    )
+    spatius_region: str = Field(
+        "us-west",
+        validation_alias=_also("SPATIUS_REGION"),
+        description="Told to Spatius' demo clients.",
+    )
+
+    @field_validator("livekit_url", "livekit_public_url")
+    @classmethod
+    def _is_websocket(cls, value: str) -> str:
+        if value and not value.startswith(("ws://", "wss://")):
+            raise ValueError("must begin with ws:// or wss://")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> OrchestratorSettings:
+        secret = self.livekit_api_secret.get_secret_value()
+        if self.livekit_url and not (self.livekit_api_key and secret):
+            raise ValueError("LIVEKIT_URL needs LIVEKIT_API_KEY and LIVEKIT_API_SECRET")
+        open_to_all = not self.api_keys.get_secret_value() and not self.allow_anonymous
+        if open_to_all and not _is_loopback(self.http_host):
+            raise ValueError(
+                f"HTTP_HOST={self.http_host} is reached by others: set API_KEYS, or "
+                "ALLOW_ANONYMOUS=true if something in front of it decides who may call"
+            )
+        return self
+
     def policy(self) -> Policy:
         """The conversation's numbers."""
         return Policy(
@@ -58,3 +144,10 @@ class OrchestratorSettings(StageSettings):
             join_timeout=self.join_timeout,
             leave_grace=self.leave_grace,
         )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -46,7 +46,9 @@ def load(settings: type[Settings]) -> Settings:
 
 def _got(variable: str, problem: ErrorDetails) -> str:
     """The value as it was given; never one that may be a secret, nor other variables' values."""
-    if problem["type"] == "missing" or re.search("KEY|TOKEN|SECRET|PASSWORD", variable):
+    whole = not problem["loc"]  # what does not fit together: its input is every variable
+    secret = re.search("KEY|TOKEN|SECRET|PASSWORD", variable)
+    if whole or secret or problem["type"] == "missing":
         return ""
     return f" (got {problem['input']!r})"
 
@@ -54,13 +56,16 @@ def _got(variable: str, problem: ErrorDetails) -> str:
 def describe(settings: type[BaseSettings]) -> str:
     """The variables, a line each, for ``--help``."""
     return "\n".join(
-        f"  {_variable(settings, (name,))}={_shown(field)}\n      {field.description or ''}"
+        f"  {_variable(settings, (name,))}={_shown(field)}\n"
+        f"      {field.description or ''}{_other_names(field)}"
         for name, field in settings.model_fields.items()
     )
 
 
 def _variable(settings: type[BaseSettings], location: tuple[int | str, ...]) -> str:
     """The variable of a field, which is known here by its name or by the name of its variable."""
+    if not location:
+        return str(settings.model_config.get("env_prefix", "")) + "*"
     field = settings.model_fields.get(str(location[0]))
     names = field.validation_alias if field is not None else None
     if isinstance(names, AliasChoices):
@@ -68,6 +73,12 @@ def _variable(settings: type[BaseSettings], location: tuple[int | str, ...]) -> 
     known = field is not None or not str(location[0]).isupper()
     prefix = settings.model_config.get("env_prefix", "") if known else ""
     return prefix + "_".join(str(part) for part in location).upper()
+
+
+def _other_names(field: FieldInfo) -> str:
+    names = field.validation_alias
+    others = names.choices[1:] if isinstance(names, AliasChoices) else []
+    return f" Also read: {', '.join(str(name) for name in others)}." if others else ""
 
 
 def _shown(field: FieldInfo) -> str:

@@ -51,7 +51,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNKNOWN_SESSION: _ErrorReason.ValueType  # 12
     """The session id does not exist (any more). NOT_FOUND."""
     ERROR_REASON_SESSION_EXISTS: _ErrorReason.ValueType  # 13
-    """The session id is in use. ALREADY_EXISTS."""
+    """The session id, or the room, is in use. ALREADY_EXISTS."""
     ERROR_REASON_STAGE_FULL: _ErrorReason.ValueType  # 14
     """The stage is full: come back after RetryInfo.retry_delay. RESOURCE_EXHAUSTED."""
     ERROR_REASON_PEER_TOO_SLOW: _ErrorReason.ValueType  # 15
@@ -113,7 +113,7 @@ ERROR_REASON_UNKNOWN_AVATAR: ErrorReason.ValueType  # 11
 ERROR_REASON_UNKNOWN_SESSION: ErrorReason.ValueType  # 12
 """The session id does not exist (any more). NOT_FOUND."""
 ERROR_REASON_SESSION_EXISTS: ErrorReason.ValueType  # 13
-"""The session id is in use. ALREADY_EXISTS."""
+"""The session id, or the room, is in use. ALREADY_EXISTS."""
 ERROR_REASON_STAGE_FULL: ErrorReason.ValueType  # 14
 """The stage is full: come back after RetryInfo.retry_delay. RESOURCE_EXHAUSTED."""
 ERROR_REASON_PEER_TOO_SLOW: ErrorReason.ValueType  # 15

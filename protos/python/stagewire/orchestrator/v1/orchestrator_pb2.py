@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stagewire.common.v1 import session_event_pb2 as stagewire_dot_common_dot_v1_dot_session__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,stagewire/orchestrator/v1/orchestrator.proto\x12\x19stagewire.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'stagewire/common/v1/session_event.proto\"\xc8\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tavatar_id\x18\x02 \x01(\t\x12\x37\n\ttransport\x18\x03 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32\'.stagewire.orchestrator.v1.SessionState\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_reason\x18\t \x01(\t\x12\r\n\x05turns\x18\n \x01(\r\x12\x42\n\x08metadata\x18\x0b \x03(\x0b\x32\x30.stagewire.orchestrator.v1.Session.MetadataEntry\x12\x0c\n\x04room\x18\x0c \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x9b\x02\n\x14\x43reateSessionRequest\x12\x11\n\tavatar_id\x18\x01 \x01(\t\x12\x37\n\ttransport\x18\x02 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12\x0c\n\x04room\x18\x04 \x01(\t\x12O\n\x08metadata\x18\x05 \x03(\x0b\x32=.stagewire.orchestrator.v1.CreateSessionRequest.MetadataEntry\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa6\x01\n\x15\x43reateSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x03 \x01(\t\x12\x35\n\x11token_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12GetSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\",\n\x13ListSessionsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"L\n\x14ListSessionsResponse\x12\x34\n\x08sessions\x18\x01 \x03(\x0b\x32\".stagewire.orchestrator.v1.Session\"\'\n\x11\x45ndSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12\x45ndSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\"3\n\x0fSendTextRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x12\n\x10SendTextResponse\"&\n\x10InterruptRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x13\n\x11InterruptResponse\")\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"H\n\x14WatchSessionResponse\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.stagewire.common.v1.SessionEvent*V\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x15\n\x11TRANSPORT_LIVEKIT\x10\x02*|\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x02\x12\x17\n\x13SESSION_STATE_ENDED\x10\x03\x32\x8b\x06\n\x0eSessionService\x12r\n\rCreateSession\x12/.stagewire.orchestrator.v1.CreateSessionRequest\x1a\x30.stagewire.orchestrator.v1.CreateSessionResponse\x12i\n\nGetSession\x12,.stagewire.orchestrator.v1.GetSessionRequest\x1a-.stagewire.orchestrator.v1.GetSessionResponse\x12o\n\x0cListSessions\x12..stagewire.orchestrator.v1.ListSessionsRequest\x1a/.stagewire.orchestrator.v1.ListSessionsResponse\x12i\n\nEndSession\x12,.stagewire.orchestrator.v1.EndSessionRequest\x1a-.stagewire.orchestrator.v1.EndSessionResponse\x12\x63\n\x08SendText\x12*.stagewire.orchestrator.v1.SendTextRequest\x1a+.stagewire.orchestrator.v1.SendTextResponse\x12\x66\n\tInterrupt\x12+.stagewire.orchestrator.v1.InterruptRequest\x1a,.stagewire.orchestrator.v1.InterruptResponse\x12q\n\x0cWatchSession\x12..stagewire.orchestrator.v1.WatchSessionRequest\x1a/.stagewire.orchestrator.v1.WatchSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,stagewire/orchestrator/v1/orchestrator.proto\x12\x19stagewire.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'stagewire/common/v1/session_event.proto\"\xe2\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tavatar_id\x18\x02 \x01(\t\x12\x37\n\ttransport\x18\x03 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32\'.stagewire.orchestrator.v1.SessionState\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_reason\x18\t \x01(\t\x12\r\n\x05turns\x18\n \x01(\r\x12\x42\n\x08metadata\x18\x0b \x03(\x0b\x32\x30.stagewire.orchestrator.v1.Session.MetadataEntry\x12\x0c\n\x04room\x18\x0c \x01(\t\x12\x18\n\x10motion_avatar_id\x18\r \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x02\n\x14\x43reateSessionRequest\x12\x11\n\tavatar_id\x18\x01 \x01(\t\x12\x37\n\ttransport\x18\x02 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12\x0c\n\x04room\x18\x04 \x01(\t\x12O\n\x08metadata\x18\x05 \x03(\x0b\x32=.stagewire.orchestrator.v1.CreateSessionRequest.MetadataEntry\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x15\n\regress_target\x18\x07 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x01\n\x15\x43reateSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x03 \x01(\t\x12\x35\n\x11token_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tapi_token\x18\x05 \x01(\t\x12\x39\n\x15\x61pi_token_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12GetSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\",\n\x13ListSessionsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"L\n\x14ListSessionsResponse\x12\x34\n\x08sessions\x18\x01 \x03(\x0b\x32\".stagewire.orchestrator.v1.Session\"\'\n\x11\x45ndSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12\x45ndSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\"3\n\x0fSendTextRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x12\n\x10SendTextResponse\"&\n\x10InterruptRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x13\n\x11InterruptResponse\"A\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"H\n\x14WatchSessionResponse\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.stagewire.common.v1.SessionEvent*V\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x15\n\x11TRANSPORT_LIVEKIT\x10\x02*|\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x02\x12\x17\n\x13SESSION_STATE_ENDED\x10\x03\x32\x8b\x06\n\x0eSessionService\x12r\n\rCreateSession\x12/.stagewire.orchestrator.v1.CreateSessionRequest\x1a\x30.stagewire.orchestrator.v1.CreateSessionResponse\x12i\n\nGetSession\x12,.stagewire.orchestrator.v1.GetSessionRequest\x1a-.stagewire.orchestrator.v1.GetSessionResponse\x12o\n\x0cListSessions\x12..stagewire.orchestrator.v1.ListSessionsRequest\x1a/.stagewire.orchestrator.v1.ListSessionsResponse\x12i\n\nEndSession\x12,.stagewire.orchestrator.v1.EndSessionRequest\x1a-.stagewire.orchestrator.v1.EndSessionResponse\x12\x63\n\x08SendText\x12*.stagewire.orchestrator.v1.SendTextRequest\x1a+.stagewire.orchestrator.v1.SendTextResponse\x12\x66\n\tInterrupt\x12+.stagewire.orchestrator.v1.InterruptRequest\x1a,.stagewire.orchestrator.v1.InterruptResponse\x12q\n\x0cWatchSession\x12..stagewire.orchestrator.v1.WatchSessionRequest\x1a/.stagewire.orchestrator.v1.WatchSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,44 +37,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CREATESESSIONREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TRANSPORT']._serialized_start=1670
-  _globals['_TRANSPORT']._serialized_end=1756
-  _globals['_SESSIONSTATE']._serialized_start=1758
-  _globals['_SESSIONSTATE']._serialized_end=1882
+  _globals['_TRANSPORT']._serialized_start=1821
+  _globals['_TRANSPORT']._serialized_end=1907
+  _globals['_SESSIONSTATE']._serialized_start=1909
+  _globals['_SESSIONSTATE']._serialized_end=2033
   _globals['_SESSION']._serialized_start=150
-  _globals['_SESSION']._serialized_end=606
-  _globals['_SESSION_METADATAENTRY']._serialized_start=559
-  _globals['_SESSION_METADATAENTRY']._serialized_end=606
-  _globals['_CREATESESSIONREQUEST']._serialized_start=609
-  _globals['_CREATESESSIONREQUEST']._serialized_end=892
-  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_start=559
-  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_end=606
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=895
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1061
-  _globals['_GETSESSIONREQUEST']._serialized_start=1063
-  _globals['_GETSESSIONREQUEST']._serialized_end=1102
-  _globals['_GETSESSIONRESPONSE']._serialized_start=1104
-  _globals['_GETSESSIONRESPONSE']._serialized_end=1177
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1179
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1223
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1225
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1301
-  _globals['_ENDSESSIONREQUEST']._serialized_start=1303
-  _globals['_ENDSESSIONREQUEST']._serialized_end=1342
-  _globals['_ENDSESSIONRESPONSE']._serialized_start=1344
-  _globals['_ENDSESSIONRESPONSE']._serialized_end=1417
-  _globals['_SENDTEXTREQUEST']._serialized_start=1419
-  _globals['_SENDTEXTREQUEST']._serialized_end=1470
-  _globals['_SENDTEXTRESPONSE']._serialized_start=1472
-  _globals['_SENDTEXTRESPONSE']._serialized_end=1490
-  _globals['_INTERRUPTREQUEST']._serialized_start=1492
-  _globals['_INTERRUPTREQUEST']._serialized_end=1530
-  _globals['_INTERRUPTRESPONSE']._serialized_start=1532
-  _globals['_INTERRUPTRESPONSE']._serialized_end=1551
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=1553
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=1594
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1596
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=1668
-  _globals['_SESSIONSERVICE']._serialized_start=1885
-  _globals['_SESSIONSERVICE']._serialized_end=2664
+  _globals['_SESSION']._serialized_end=632
+  _globals['_SESSION_METADATAENTRY']._serialized_start=585
+  _globals['_SESSION_METADATAENTRY']._serialized_end=632
+  _globals['_CREATESESSIONREQUEST']._serialized_start=635
+  _globals['_CREATESESSIONREQUEST']._serialized_end=941
+  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_start=585
+  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_end=632
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=944
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1188
+  _globals['_GETSESSIONREQUEST']._serialized_start=1190
+  _globals['_GETSESSIONREQUEST']._serialized_end=1229
+  _globals['_GETSESSIONRESPONSE']._serialized_start=1231
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1304
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1306
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1350
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1352
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1428
+  _globals['_ENDSESSIONREQUEST']._serialized_start=1430
+  _globals['_ENDSESSIONREQUEST']._serialized_end=1469
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=1471
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=1544
+  _globals['_SENDTEXTREQUEST']._serialized_start=1546
+  _globals['_SENDTEXTREQUEST']._serialized_end=1597
+  _globals['_SENDTEXTRESPONSE']._serialized_start=1599
+  _globals['_SENDTEXTRESPONSE']._serialized_end=1617
+  _globals['_INTERRUPTREQUEST']._serialized_start=1619
+  _globals['_INTERRUPTREQUEST']._serialized_end=1657
+  _globals['_INTERRUPTRESPONSE']._serialized_start=1659
+  _globals['_INTERRUPTRESPONSE']._serialized_end=1678
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=1680
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=1745
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1747
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=1819
+  _globals['_SESSIONSERVICE']._serialized_start=2036
+  _globals['_SESSIONSERVICE']._serialized_end=2815
 # @@protoc_insertion_point(module_scope)

@@ -111,6 +111,7 @@ class Session(_message.Message):
     TURNS_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     ROOM_FIELD_NUMBER: _builtins.int
+    MOTION_AVATAR_ID_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its id."""
     avatar_id: _builtins.str
@@ -129,6 +130,10 @@ class Session(_message.Message):
     """Turns begun, speculative ones included."""
     room: _builtins.str
     """The LiveKit room; empty for a WebSocket."""
+    motion_avatar_id: _builtins.str
+    """The avatar's id at its motion engine, such as Spatius' avatar id; empty when its profile names
+    none.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -156,10 +161,11 @@ class Session(_message.Message):
         turns: _builtins.int = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         room: _builtins.str = ...,
+        motion_avatar_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "locale", b"locale", "metadata", b"metadata", "room", b"room", "session_id", b"session_id", "state", b"state", "trace_id", b"trace_id", "transport", b"transport", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "locale", b"locale", "metadata", b"metadata", "motion_avatar_id", b"motion_avatar_id", "room", b"room", "session_id", b"session_id", "state", b"state", "trace_id", b"trace_id", "transport", b"transport", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,6 +203,7 @@ class CreateSessionRequest(_message.Message):
     ROOM_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    EGRESS_TARGET_FIELD_NUMBER: _builtins.int
     avatar_id: _builtins.str
     """An avatar id from the profiles. Empty: the deployment's default."""
     transport: Global___Transport.ValueType
@@ -204,9 +211,13 @@ class CreateSessionRequest(_message.Message):
     locale: _builtins.str
     """BCP 47. Empty: the avatar's own."""
     room: _builtins.str
-    """The LiveKit room. Empty: a new one."""
+    """The LiveKit room: letters, digits, '.', '_' and '-', at most 128. Empty: a new one. A room has
+    one session; a second one for it is refused with SESSION_EXISTS.
+    """
     idempotency_key: _builtins.str
     """At most 128 characters. The same key within ten minutes returns the same session."""
+    egress_target: _builtins.str
+    """The egress instance that already has the client, host:port. Empty: any. Not offered over HTTP."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own labels: at most 16, keys to 64 and values to 512 characters."""
@@ -220,10 +231,11 @@ class CreateSessionRequest(_message.Message):
         room: _builtins.str = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         idempotency_key: _builtins.str = ...,
+        egress_target: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "idempotency_key", b"idempotency_key", "locale", b"locale", "metadata", b"metadata", "room", b"room", "transport", b"transport"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "egress_target", b"egress_target", "idempotency_key", b"idempotency_key", "locale", b"locale", "metadata", b"metadata", "room", b"room", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,10 +251,16 @@ class CreateSessionResponse(_message.Message):
     URL_FIELD_NUMBER: _builtins.int
     CLIENT_TOKEN_FIELD_NUMBER: _builtins.int
     TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    API_TOKEN_FIELD_NUMBER: _builtins.int
+    API_TOKEN_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """Where the client connects."""
+    """Where the client connects: egress' WebSocket, or the LiveKit server."""
     client_token: _builtins.str
-    """What the client shows to join. A secret."""
+    """What the client shows to join: an opaque token, or a LiveKit token for this room. A secret."""
+    api_token: _builtins.str
+    """What the client shows to the HTTP API: a JWT that lets it watch, end, interrupt and send text to
+    this session, and nothing else. A secret.
+    """
     @_builtins.property
     def session(self) -> Global___Session:
         """The session."""
@@ -251,6 +269,10 @@ class CreateSessionResponse(_message.Message):
     def token_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When client_token stops to let a client in."""
 
+    @_builtins.property
+    def api_token_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When api_token ends."""
+
     def __init__(
         self,
         *,
@@ -258,10 +280,12 @@ class CreateSessionResponse(_message.Message):
         url: _builtins.str = ...,
         client_token: _builtins.str = ...,
         token_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        api_token: _builtins.str = ...,
+        api_token_expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session", "token_expire_time", b"token_expire_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["api_token_expire_time", b"api_token_expire_time", "session", b"session", "token_expire_time", b"token_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_token", b"client_token", "session", b"session", "token_expire_time", b"token_expire_time", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["api_token", b"api_token", "api_token_expire_time", b"api_token_expire_time", "client_token", b"client_token", "session", b"session", "token_expire_time", b"token_expire_time", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -494,16 +518,20 @@ class WatchSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """The session."""
+    after_sequence: _builtins.int
+    """Only events with a greater sequence, so that a watcher goes on where it was. 0: all that are kept."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        after_sequence: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -13,13 +12,14 @@ from websockets.asyncio.server import ServerConnection
 
 from stagewire_egress.delivery import Media, Uplink
 from stagewire_egress.settings import EgressSettings
-from stagewire_egress.websocket import frames
 from stagewire_egress.websocket.connection import Connection
-from stagewire_egress.websocket.downlink import Downlink
-from stagewire_egress.websocket.frames import Close, Join
-from stagewire_egress.websocket.microphone import Microphone
+from stagewire_egress.websocket.downlink import Control, Downlink, GoingAway
+from stagewire_egress.websocket.frames import Close
+from stagewire_egress.websocket.wire import Wire
 
 _FLUSH_SECONDS = 1.0
+
+MakeWire = Callable[[egress_pb2.Open, Uplink, Callable[[Control], None]], Wire]
 
 
 class WebSocketClient:
@@ -30,7 +30,6 @@ class WebSocketClient:
         uplink: Who is told what the client does.
         join_url: Where it connects.
         settings: The stage's settings.
-        clock: Monotonic seconds.
     """
 
     features: Sequence[str] = ("web_socket", "playback", "user_text")
@@ -41,14 +40,12 @@ class WebSocketClient:
         uplink: Uplink,
         join_url: str,
         settings: EgressSettings,
-        clock: Callable[[], float],
     ) -> None:
         """Nobody has joined yet."""
         self._opening = opening
         self._uplink = uplink
         self.join_url = join_url
         self._settings = settings
-        self._clock = clock
         self._downlink = Downlink(settings.max_media_bytes)
         self._connection: Connection | None = None
         self._seen = False
@@ -60,11 +57,11 @@ class WebSocketClient:
 
     async def send(self, message: Media, end_sample: int) -> None:
         """Queues media; waits while the client is too far behind."""
-        await self._downlink.put(frames.encode(message, end_sample))
+        await self._downlink.put(message, end_sample)
 
     def event(self, event: session_event_pb2.SessionEvent) -> None:
         """Shows something to the client, ahead of all queued media."""
-        self._downlink.control(frames.event_text(event))
+        self._downlink.control(event)
 
     def silence(self, turn: int) -> None:
         """Makes this turn and older ones inaudible now."""
@@ -76,21 +73,21 @@ class WebSocketClient:
 
     def going_away(self, grace_seconds: float) -> None:
         """Tells the client that this instance stops soon."""
-        grace = round(grace_seconds * 1000)
-        self._downlink.control(frames.text("going_away", grace_milliseconds=grace))
+        self._downlink.control(GoingAway(grace_seconds))
 
-    async def serve(self, ws: ServerConnection, join: Join) -> None:
-        """Serves a connection that showed the right token, in place of the one before."""
-        microphone = Microphone(
-            join.microphone.sample_rate_hertz, self._opening.microphone_format.sample_rate_hertz
-        )
+    async def serve(self, ws: ServerConnection, make_wire: MakeWire) -> bool:
+        """Serves a connection that showed the right token, in place of the one before.
+
+        Args:
+            ws: The connection.
+            make_wire: Makes its words, from the session, who hears the client, and a way to it.
+
+        Returns:
+            Whether the connection is still open: its client wants another session.
+        """
+        wire = make_wire(self._opening, self._uplink, self._downlink.control)
         connection = Connection(
-            ws,
-            self._downlink,
-            self._uplink,
-            microphone,
-            self._settings.stall_seconds,
-            self._clock,
+            ws, wire, self._downlink, self._uplink, self._settings.stall_seconds
         )
         before, self._connection = self._connection, connection
         if before is not None:
@@ -108,8 +105,7 @@ class WebSocketClient:
         self._downlink.rewind(turn)
         try:
             await self._uplink.participant(change)
-            await ws.send(self._joined(turn))
-            await connection.run()
+            return await connection.run(turn)
         finally:
             if self._connection is connection:
                 self._connection = None
@@ -126,22 +122,3 @@ class WebSocketClient:
                 async with asyncio.timeout(_FLUSH_SECONDS):
                     await connection.finished.wait()
         connection.stop(code, reason)
-
-    def _joined(self, turn: int) -> str:
-        opening = self._opening
-        motion = (
-            {
-                "codec": opening.motion_codec,
-                "frame_rate": opening.motion_frame_rate,
-                "idle": [base64.b64encode(payload).decode() for payload in opening.idle_motion],
-            }
-            if opening.motion_codec
-            else None
-        )
-        return frames.text(
-            "joined",
-            session_id=opening.session_id,
-            voice={"sample_rate_hertz": opening.voice_format.sample_rate_hertz},
-            motion=motion,
-            turn=turn,
-        )

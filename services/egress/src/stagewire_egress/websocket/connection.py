@@ -1,11 +1,10 @@
-"""One joined client: a task that sends, a task that receives, and one place that closes."""
+"""One client's connection: a task that sends, a task that receives, and one verdict at its end."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import socket
-from collections.abc import Callable
 
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
@@ -14,10 +13,9 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from stagewire_egress.delivery import Uplink
-from stagewire_egress.websocket import frames
-from stagewire_egress.websocket.downlink import Downlink
-from stagewire_egress.websocket.frames import Close, Frame, MalformedError
-from stagewire_egress.websocket.microphone import Allowance, Microphone
+from stagewire_egress.websocket.downlink import Downlink, Frame
+from stagewire_egress.websocket.frames import Close
+from stagewire_egress.websocket.wire import GoodbyeError, Wire
 
 logger = logging.getLogger(__name__)
 
@@ -25,50 +23,52 @@ logger = logging.getLogger(__name__)
 # still carry 2.5 Mbit/s over a round trip of 200 ms.
 _SEND_BUFFER_BYTES = 1 << 16
 _CLOSE_SECONDS = 1.0
-# Twice real time keeps up with any clock; 5 s lets a client catch up after a stall.
-_AUDIO_RATE, _AUDIO_BURST_SECONDS = 2.0, 5.0
-_MESSAGE_RATE, _MESSAGE_BURST = 50.0, 200.0
 
 
 class Connection:
-    """Serves one client from its `join` until either side ends it.
+    """Serves one client until either side ends it, or its session is over.
 
     Args:
         ws: The connection.
+        wire: Its words.
         downlink: What to send.
-        uplink: Who is told what the client does.
-        microphone: Converts its audio.
+        uplink: Who is told what was handed over.
         stall_seconds: How long it may read nothing.
-        clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         ws: ServerConnection,
+        wire: Wire,
         downlink: Downlink,
         uplink: Uplink,
-        microphone: Microphone,
         stall_seconds: float,
-        clock: Callable[[], float],
     ) -> None:
         """Makes the connection; ``run`` serves it."""
         self._ws = ws
+        self._wire = wire
         self._downlink = downlink
         self._uplink = uplink
-        self._microphone = microphone
         self._stall_seconds = stall_seconds
-        self._clock = clock
-        self._audio = Allowance(_AUDIO_RATE, _AUDIO_BURST_SECONDS, clock())
-        self._messages = Allowance(_MESSAGE_RATE, _MESSAGE_BURST, clock())
-        self._verdict: tuple[Close, str] | None = None
+        self._verdict: tuple[Close | None, str] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self.finished = asyncio.Event()
 
-    async def run(self) -> None:
-        """Serves until the client goes, misbehaves, or ``stop``."""
+    async def run(self, turn: int) -> bool:
+        """Serves until the client goes, misbehaves, or ``stop``.
+
+        Args:
+            turn: The turn that goes on; 0 for none.
+
+        Returns:
+            Whether the connection is still open: the client wants another session.
+        """
         limit_send_buffer(self._ws)
         try:
+            for message in self._wire.hello(turn):
+                await self._ws.send(message)
             async with asyncio.TaskGroup() as tasks:
+                clock = tasks.create_task(self._wire.run())
                 self._tasks = [
                     tasks.create_task(self._send()),
                     tasks.create_task(self._receive()),
@@ -77,8 +77,12 @@ class Connection:
                     self._cancel()
                 await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
                 self._cancel()
+                clock.cancel()
             code, reason = self._verdict or (Close.ENDED, "goodbye")
+            if code is None:
+                return True
             await close(self._ws, code, reason)
+            return False
         finally:
             self.finished.set()
 
@@ -94,11 +98,11 @@ class Connection:
     async def _send(self) -> None:
         try:
             while (item := await self._downlink.take()) is not None:
-                frame = item if isinstance(item, Frame) else None
-                if frame is not None and frame.voice:
-                    self._uplink.handed_over(frame.turn, frame.end_sample)
+                if isinstance(item, Frame) and item.voice:
+                    self._uplink.handed_over(item.turn, item.end_sample)
                 async with asyncio.timeout(self._stall_seconds):
-                    await self._ws.send(frame.data if frame is not None else str(item))
+                    for message in self._wire.encode(item):
+                        await self._ws.send(message)
                 # send() returns without a pause while the client keeps up: give others their turn.
                 await asyncio.sleep(0)
             self._verdict = self._verdict or (Close.ENDED, "the session ended")
@@ -115,62 +119,25 @@ class Connection:
     async def _receive(self) -> None:
         try:
             async for message in self._ws:
-                if isinstance(message, bytes):
-                    done = await self._hear(message)
-                else:
-                    done = await self._obey(message)
-                if done:
-                    return
+                try:
+                    await self._wire.receive(message)
+                except StageError as error:
+                    self._downlink.control(error)
+        except GoodbyeError as goodbye:
+            self._verdict = self._verdict or (goodbye.code, goodbye.reason)
+            if goodbye.error is not None:
+                await self._refuse(goodbye.error)
         except ConnectionClosed:
             pass
 
-    async def _hear(self, message: bytes) -> bool:
-        try:
-            pcm = frames.parse_microphone(message)
-        except StageError as error:
-            return await self._refuse(error, Close.MALFORMED)
-        if not self._audio.take(self._microphone.seconds(pcm), self._clock()):
-            return await self._refuse(_flood("audio comes much faster than real time"), Close.FLOOD)
-        converted = self._microphone.convert(pcm)
-        if converted:
-            await self._uplink.user_audio(converted)
-        return False
-
-    async def _obey(self, message: str) -> bool:
-        """Does what a JSON message says; returns whether the connection is over."""
-        if not self._messages.take(1.0, self._clock()):
-            return await self._refuse(
-                _flood(f"more than {_MESSAGE_RATE:g} messages per second"), Close.FLOOD
-            )
-        try:
-            match frames.parse(message):
-                case frames.PlaybackReport() as report:
-                    await self._uplink.played(report.turn, report.played_samples, report.stopped)
-                case frames.Text() as typed:
-                    await self._uplink.user_text(typed.text)
-                case frames.Interrupt():
-                    await self._uplink.user_interrupt()
-                case frames.Leave():
-                    return True
-        except MalformedError as error:
-            return await self._refuse(error, Close.MALFORMED)
-        except StageError as error:
-            self._downlink.control(frames.error_text(error))
-        return False
-
-    async def _refuse(self, error: StageError, code: Close) -> bool:
+    async def _refuse(self, error: StageError) -> None:
         logger.info("client refused: %s: %s", error.reason_name, error.message)
-        self._verdict = self._verdict or (code, error.message)
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
-                await self._ws.send(frames.error_text(error))
+                for message in self._wire.encode(error):
+                    await self._ws.send(message)
         except (TimeoutError, ConnectionClosed):
             pass
-        return True
-
-
-def _flood(message: str) -> StageError:
-    return StageError(error_pb2.ERROR_REASON_PEER_TOO_SLOW, message)
 
 
 def limit_send_buffer(ws: ServerConnection) -> None:

@@ -1,16 +1,68 @@
-"""What goes to one session's client: bounded, in order, and held until it has been played."""
+"""What goes to one session's client: bounded, in order, and held until it has been played.
+
+It holds messages, not bytes: each connection writes them in its own words (``wire.Wire``).
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
+from dataclasses import dataclass
 
-from stagewire_egress.websocket import frames
-from stagewire_egress.websocket.frames import Frame
+from stagekit.errors import StageError
+from stagewire.common.v1 import session_event_pb2
+from stagewire.egress.v1 import egress_pb2
+
+from stagewire_egress.delivery import Media
 
 # Session events kept for a client that is away; the oldest go first, and `sequence` shows the gap.
 _MAX_EVENTS = 256
 _MAX_FRAMES = 8_192
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A turn's message.
+
+    Attributes:
+        message: What it says.
+        end_sample: Where it ends in the turn's voice; it is held until that has been played.
+        size: Bytes that it counts for.
+    """
+
+    message: Media
+    end_sample: int
+    size: int
+
+    @property
+    def turn(self) -> int:
+        """The turn it belongs to."""
+        return self.message.turn
+
+    @property
+    def voice(self) -> bool:
+        """Whether it is voice."""
+        return isinstance(self.message, egress_pb2.TurnAudio)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """This turn and older ones are over: be silent now."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
+class GoingAway:
+    """This instance stops soon."""
+
+    grace_seconds: float
+
+
+Control = session_event_pb2.SessionEvent | StageError | GoingAway | str
+"""What overtakes media; a string is sent as it is."""
+
+Item = Frame | Silence | Control
 
 
 class Downlink:
@@ -28,7 +80,7 @@ class Downlink:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._interrupt: int | None = None
-        self._control: deque[str] = deque(maxlen=_MAX_EVENTS)
+        self._control: deque[Control] = deque(maxlen=_MAX_EVENTS)
         self._waiting: deque[Frame] = deque()
         self._sent: deque[Frame] = deque()  # in order, right before those waiting
         self._silenced = 0
@@ -37,17 +89,18 @@ class Downlink:
         self._work = asyncio.Event()
         self._room = asyncio.Event()
 
-    async def put(self, frame: Frame) -> None:
+    async def put(self, message: Media, end_sample: int) -> None:
         """Queues media; waits while too much is held. Drops what belongs to a silenced turn."""
-        while frame.turn > self._silenced and self._full():
+        while message.turn > self._silenced and self._full():
             self._room.clear()
             await self._room.wait()
-        if frame.turn > self._silenced:
+        if message.turn > self._silenced:
+            frame = Frame(message, end_sample, message.ByteSize())
             self._waiting.append(frame)
-            self._bytes += len(frame.data)
+            self._bytes += frame.size
             self._work.set()
 
-    def control(self, message: str) -> None:
+    def control(self, message: Control) -> None:
         """Queues a control message ahead of all media."""
         self._control.append(message)
         self._work.set()
@@ -58,7 +111,7 @@ class Downlink:
         self._interrupt = self._silenced  # one place is enough: it covers the older turns
         self._waiting = deque(frame for frame in self._waiting if frame.turn > turn)
         self._sent = deque(frame for frame in self._sent if frame.turn > turn)
-        self._bytes = sum(len(frame.data) for frame in (*self._sent, *self._waiting))
+        self._bytes = sum(frame.size for frame in (*self._sent, *self._waiting))
         self._work.set()
         self._room.set()
 
@@ -72,10 +125,10 @@ class Downlink:
         self._interrupt = None  # `joined` says which turn goes on
         self._waiting.extendleft(reversed(self._sent))
         self._sent.clear()
-        start = frames.turn_start(open_turn)
-        if open_turn and (not self._waiting or self._waiting[0] != start):
-            self._waiting.appendleft(start)
-            self._bytes += len(start.data)
+        if open_turn and not (self._waiting and _starts(self._waiting[0], open_turn)):
+            start = egress_pb2.TurnStart(turn=open_turn)
+            self._waiting.appendleft(Frame(start, 0, start.ByteSize()))
+            self._bytes += self._waiting[0].size
         self._work.set()
 
     def finish(self) -> None:
@@ -83,12 +136,12 @@ class Downlink:
         self._finished = True
         self._work.set()
 
-    async def take(self) -> str | Frame | None:
+    async def take(self) -> Item | None:
         """The next message to send; None when there will be none."""
         while True:
             if self._interrupt is not None:
                 turn, self._interrupt = self._interrupt, None
-                return frames.text("interrupt", turn=turn)
+                return Silence(turn)
             if self._control:
                 return self._control.popleft()
             if self._finished:
@@ -106,5 +159,9 @@ class Downlink:
 
     def _trim(self) -> None:
         while self._sent and (self._sent[0].turn, self._sent[0].end_sample) <= self._played:
-            self._bytes -= len(self._sent.popleft().data)
+            self._bytes -= self._sent.popleft().size
         self._room.set()
+
+
+def _starts(frame: Frame, turn: int) -> bool:
+    return isinstance(frame.message, egress_pb2.TurnStart) and frame.turn == turn

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -177,37 +176,19 @@ def parse_microphone(message: bytes) -> bytes:
     return message[HEADER.size :]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """A message to the client.
-
-    Attributes:
-        turn: The turn it belongs to.
-        end_sample: Where it ends in the turn's voice; it is held until that has been played.
-        data: What is sent: text or binary.
-        voice: Whether it is voice.
-    """
-
-    turn: int
-    end_sample: int
-    data: str | bytes
-    voice: bool = False
-
-
-def encode(message: Media, end_sample: int) -> Frame:
-    """Makes the frame for a turn's message."""
+def encode(message: Media, end_sample: int) -> str | bytes:
+    """A turn's message, as it is sent."""
     turn = message.turn
     match message:
         case egress_pb2.TurnAudio():
             audio = message.audio
-            data = _binary(Kind.VOICE, turn, audio.start_sample, len(audio.data) // 2, audio.data)
-            return Frame(turn, end_sample, data, voice=True)
+            count = len(audio.data) // 2
+            return _binary(Kind.VOICE, turn, audio.start_sample, count, audio.data)
         case egress_pb2.TurnMotion():
             span = message.end_sample - message.start_sample
-            data = _binary(Kind.MOTION, turn, message.start_sample, span, message.payload)
-            return Frame(turn, end_sample, data)
+            return _binary(Kind.MOTION, turn, message.start_sample, span, message.payload)
         case egress_pb2.TurnStart():
-            return turn_start(turn)
+            return text("turn_start", turn=turn)
         case egress_pb2.TurnWords():
             words = [
                 {
@@ -219,14 +200,9 @@ def encode(message: Media, end_sample: int) -> Frame:
                 }
                 for word in message.words
             ]
-            return Frame(turn, end_sample, text("words", turn=turn, words=words))
+            return text("words", turn=turn, words=words)
         case egress_pb2.EndOfTurn():
-            return Frame(turn, end_sample, text("end_of_turn", turn=turn, sample_count=end_sample))
-
-
-def turn_start(turn: int) -> Frame:
-    """The frame that begins a turn."""
-    return Frame(turn, 0, text("turn_start", turn=turn))
+            return text("end_of_turn", turn=turn, sample_count=end_sample)
 
 
 def event_text(event: session_event_pb2.SessionEvent) -> str:

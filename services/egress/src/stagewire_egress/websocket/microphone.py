@@ -1,29 +1,8 @@
-"""The client's microphone: its rate to the session's, and no faster than real time allows."""
+"""The client's microphone: its rate to the session's."""
 
 from __future__ import annotations
 
 from stagekit.audio import Resampler, to_float, to_pcm
-
-
-class Allowance:
-    """A leaky bucket: what may come at ``rate`` per second, with bursts of ``burst``.
-
-    Args:
-        rate: Units per second that are taken for ever.
-        burst: Units taken at once.
-        now: Monotonic seconds.
-    """
-
-    def __init__(self, rate: float, burst: float, now: float) -> None:
-        """An empty bucket."""
-        self._rate, self._burst = rate, burst
-        self._level, self._time = 0.0, now
-
-    def take(self, amount: float, now: float) -> bool:
-        """Whether ``amount`` more is within the allowance."""
-        self._level = max(0.0, self._level - (now - self._time) * self._rate) + amount
-        self._time = now
-        return self._level <= self._burst
 
 
 class Microphone:

@@ -22,9 +22,14 @@ from websockets.http11 import Request, Response
 from stagewire_egress.delivery import Delivery, Uplink
 from stagewire_egress.settings import EgressSettings
 from stagewire_egress.websocket import frames
+from stagewire_egress.websocket.backend_mode import messages
+from stagewire_egress.websocket.backend_mode.pages import AGENT_PATH, PageConnection, Pages
+from stagewire_egress.websocket.backend_mode.sessions import SessionApi
+from stagewire_egress.websocket.backend_mode.visit import Visit
 from stagewire_egress.websocket.client import WebSocketClient
 from stagewire_egress.websocket.connection import close
 from stagewire_egress.websocket.frames import Close, Join
+from stagewire_egress.websocket.native import NativeWire
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +60,12 @@ class WebSocketServer:
         self._strangers = 0
         self._server: Server | None = None
         self._join_url = settings.public_url
+        self._pages = Pages(settings)
+        self._sessions = (
+            SessionApi(settings.session_target, settings.instance_target)
+            if settings.session_target
+            else None
+        )
 
     async def start(self) -> None:
         """Listens."""
@@ -68,7 +79,8 @@ class WebSocketServer:
                 settings.websocket_host,
                 settings.websocket_port,
                 origins=settings.origins(),
-                process_request=_only_join,
+                process_request=self._admit,
+                create_connection=PageConnection,
                 compression=None,  # voice does not shrink, and inflating can exhaust memory
                 max_size=frames.MAX_UPLINK_BYTES,
                 write_limit=_WRITE_LIMIT_BYTES,
@@ -94,6 +106,8 @@ class WebSocketServer:
         if self._server is not None:
             self._server.close(code=Close.COME_BACK, reason="this instance stops; come back")
             await self._server.wait_closed()
+        if self._sessions is not None:
+            await self._sessions.close()
 
     @asynccontextmanager
     async def open(self, opening: egress_pb2.Open, uplink: Uplink) -> AsyncIterator[Delivery]:
@@ -115,7 +129,7 @@ class WebSocketServer:
                 error_pb2.ERROR_REASON_INVALID_FIELD,
                 "web_socket.join_token is another session's; make a random one for each session",
             )
-        client = WebSocketClient(opening, uplink, self._join_url, self._settings, self._clock)
+        client = WebSocketClient(opening, uplink, self._join_url, self._settings)
         self._clients[key] = client, trace_id_of(opening.trace.traceparent)
         try:
             yield client
@@ -130,6 +144,9 @@ class WebSocketServer:
         """One connection, from its opening to its close."""
         if self._strangers >= _MAX_STRANGERS:
             await close(ws, Close.TRY_LATER, "too many connections wait to join; try again")
+            return
+        if self._sessions is not None and _path(ws.request) == AGENT_PATH:
+            await self._host(ws, self._sessions)
             return
         self._strangers += 1
         try:
@@ -147,8 +164,30 @@ class WebSocketServer:
         log.trace_id.set(trace_id)
         logger.info("client joins")
         with suppress(ConnectionClosed):
-            await client.serve(ws, join)
+            await client.serve(
+                ws, lambda opening, uplink, _: NativeWire(opening, uplink, join, self._clock)
+            )
         logger.info("client gone")
+
+    async def _host(self, ws: ServerConnection, sessions: SessionApi) -> None:
+        """A client that shows nothing, and gets a session."""
+        visit = Visit(self._settings, sessions, self._client, self._clock)
+        try:
+            self._strangers += 1
+            try:
+                await visit.begin()
+            finally:
+                self._strangers -= 1
+            await visit.serve(ws)
+        except StageError as error:
+            logger.info("no session for a client: %s: %s", error.reason_name, error.message)
+            with suppress(ConnectionClosed):
+                await ws.send(messages.error(error.message))
+            await close(ws, Close.TRY_LATER, error.message)
+        except ConnectionClosed:
+            pass
+        finally:
+            await visit.leave()
 
     async def _await_join(self, ws: ServerConnection) -> Join | None:
         """The client's `join`; None when the connection was closed for want of a correct one."""
@@ -163,6 +202,21 @@ class WebSocketServer:
         except ConnectionClosed:
             pass
         return None
+
+    def _client(self, token: str) -> WebSocketClient | None:
+        found = self._find(token)
+        return found[0] if found is not None else None
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """The answer to what is no client's opening handshake; None for one that is."""
+        path = _path(request)
+        if path == JOIN_PATH or (path == AGENT_PATH and self._sessions is not None):
+            return None
+        if self._sessions is not None:
+            page = self._pages.answer(connection, request)
+            if page is not None:
+                return page
+        return connection.respond(http.HTTPStatus.NOT_FOUND, f"clients join at {JOIN_PATH}\n")
 
     def _find(self, token: str) -> tuple[WebSocketClient, str] | None:
         """The session that the token opens. Takes the same time for every wrong token."""
@@ -180,7 +234,5 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _only_join(connection: ServerConnection, request: Request) -> Response | None:
-    if request.path.partition("?")[0] == JOIN_PATH:
-        return None
-    return connection.respond(http.HTTPStatus.NOT_FOUND, f"clients join at {JOIN_PATH}\n")
+def _path(request: Request | None) -> str:
+    return request.path.partition("?")[0] if request is not None else ""

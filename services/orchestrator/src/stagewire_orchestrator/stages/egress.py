@@ -30,7 +30,7 @@ class Egress:
 
     Args:
         context: The session.
-        join_token: What the client will show.
+        target: Where the client is; asked for each new stream, because its token may have an end.
         voice: The voice's format.
         microphone: The format in which the microphone is wanted.
         motion: What motion_bridge answered to ``open``.
@@ -40,7 +40,7 @@ class Egress:
     def __init__(
         self,
         context: Context,
-        join_token: str,
+        target: Callable[[], pb.WebSocketTarget | pb.LiveKitTarget],
         voice: AudioFormat,
         microphone: AudioFormat,
         motion: motion_bridge_pb2.Ready,
@@ -48,9 +48,9 @@ class Egress:
     ) -> None:
         """Connects when ``link`` runs."""
         self._context = context
+        self._target = target
         self._open = pb.Open(
             session_id=context.session_id,
-            web_socket=pb.WebSocketTarget(join_token=join_token),
             voice_format=voice,
             motion_codec=motion.codec,
             motion_frame_rate=motion.frame_rate,
@@ -63,12 +63,20 @@ class Egress:
         self.link: Link[pb.DeliverRequest] = Link(
             "egress",
             stub.Deliver,
-            lambda: pb.DeliverRequest(open=self._open),
+            self._opening,
             context.metadata,
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
         )
+
+    def _opening(self) -> pb.DeliverRequest:
+        target = self._target()
+        if isinstance(target, pb.LiveKitTarget):
+            self._open.livekit.CopyFrom(target)
+        else:
+            self._open.web_socket.CopyFrom(target)
+        return pb.DeliverRequest(open=self._open)
 
     async def announce(self, event: SessionEvent) -> None:
         """Tells the client, ahead of queued media."""

@@ -11,11 +11,19 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from spatius import AvatarSDKError, AvatarSDKErrorCode, AvatarSession, SessionConfig
+from spatius import (
+    AvatarSDKError,
+    AvatarSDKErrorCode,
+    AvatarSession,
+    SessionConfig,
+    SessionTokenError,
+)
 from stagewire.common.v1 import trace_pb2
 
 _INBOX_LIMIT = 512
 """Messages that wait to be read at most: at 4 s of motion each, far more than any turn."""
+_INBOX_BYTES = 16 << 20
+"""And their bytes: twenty minutes of motion."""
 _CLOSE_SECONDS = 2.0
 
 
@@ -93,6 +101,8 @@ class MotionSession:
         self.inbox: deque[Item] = deque()
         self.connection_id = ""
         self._sdk = _TracedSession(config)
+        self._waiting_bytes = 0
+        self._has_room = config.livekit_egress is not None
         self._complaint: Exception | None = None
         self._closing: Exception | None = None
         self._closed = False
@@ -114,8 +124,9 @@ class MotionSession:
                 f"not connected within {seconds:g} s",
                 phase="websocket_connect",
             ) from None
-        except BaseException:
+        except BaseException as error:
             await self.close()
+            self._rename(error)
             raise
 
     @property
@@ -159,6 +170,15 @@ class MotionSession:
         except TimeoutError:
             pass  # the socket is closed by then; only the server's goodbye is missing
 
+    def take(self) -> Item | None:
+        """The next thing from the inbox; None when it is empty."""
+        if not self.inbox:
+            return None
+        item = self.inbox.popleft()
+        if isinstance(item, Arrived):
+            self._waiting_bytes -= len(item.payload)
+        return item
+
     def abandon(self, error: Exception) -> None:
         """Gives the connection up: ``Gone`` is the next thing that is read."""
         if not self._closed:
@@ -168,15 +188,26 @@ class MotionSession:
 
     def _on_frames(self, payload: bytes, last: bool) -> None:
         self._complaint = None
-        if len(self.inbox) < _INBOX_LIMIT:
+        fits = self._waiting_bytes + len(payload) <= _INBOX_BYTES
+        if fits and len(self.inbox) < _INBOX_LIMIT:
+            self._waiting_bytes += len(payload)
             self.inbox.append(Arrived(payload))
             self.ring()
         else:
-            problem = f"{_INBOX_LIMIT} messages wait to be read"
+            problem = f"{len(self.inbox)} messages wait to be read"
             code, phase = AvatarSDKErrorCode.protocolError, "websocket_runtime"
             self.abandon(AvatarSDKError(code, problem, phase=phase))
 
+    def _rename(self, error: BaseException) -> None:
+        """The SDK calls every UNAUTHENTICATED a wrong room, also in a session that has none."""
+        if self._has_room or not isinstance(error, AvatarSDKError):
+            return
+        wrong_room = error.code == AvatarSDKErrorCode.invalidEgressConfig
+        if wrong_room and not isinstance(error, SessionTokenError):
+            error.code = AvatarSDKErrorCode.sessionTokenInvalid
+
     def _on_error(self, error: Exception) -> None:
+        self._rename(error)
         if isinstance(error, AvatarSDKError) and error.code != AvatarSDKErrorCode.connectionClosed:
             self._complaint = error
             if len(self.inbox) < _INBOX_LIMIT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -157,6 +158,8 @@ def create() -> SpatiusBackend:
         SystemExit: A setting is missing or wrong, or Opus is wanted and its library is not there.
     """
     settings = load(SpatiusSettings)
+    # At its lowest level it logs the handshake, token included.
+    logging.getLogger("websockets.client").setLevel(logging.INFO)
     if settings.audio == "opus":
         try:
             import opuslib_next  # noqa: F401  # an extra: needed only with this setting

@@ -7,6 +7,7 @@ the vendor's may quote what was sent.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -69,6 +70,9 @@ CLOSE_CODES: Mapping[int, Meaning] = {
     4503: Meaning(Action.RETRY, _DOWN, "the service behind Motion Server is down"),
 }
 """Those with a meaning of their own; the other 40xx are ``_REFUSED``, all others ``_CLOSED``."""
+
+_SERVER_CODES = {str(code): meaning for code, meaning in CLOSE_CODES.items() if code >= 4000}
+"""A server error may carry such a code, too; the SDK knows only two of them."""
 
 SDK_CODES: Mapping[AvatarSDKErrorCode, Meaning] = {
     AvatarSDKErrorCode.sessionTokenExpired: _TOKEN,
@@ -143,6 +147,8 @@ def meaning(error: Exception) -> Meaning:
         return _PLACES
     if error.code == AvatarSDKErrorCode.connectionClosed:
         return _of_close_code(error.close_code)
+    if error.server_code in _SERVER_CODES:
+        return _SERVER_CODES[error.server_code]
     return SDK_CODES.get(error.code, SDK_CODES[AvatarSDKErrorCode.unknown])
 
 
@@ -161,7 +167,12 @@ def where(error: Exception) -> str:
         "code": error.code.value,
         "http": error.http_status,
         "close": error.close_code,
-        "connection": error.connection_id,
-        "request": error.req_id,
+        "connection": _id(error.connection_id),
+        "request": _id(error.req_id),
     }
     return " ".join(f"{name}={value}" for name, value in named.items() if value)
+
+
+def _id(value: str | None) -> str:
+    """An id that came from the server, if it looks like one: it may quote anything."""
+    return value if value and re.fullmatch(r"[\w.:-]{1,80}", value, re.ASCII) else ""

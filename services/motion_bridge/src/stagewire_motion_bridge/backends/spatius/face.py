@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
+from spatius import AvatarSDKError, AvatarSDKErrorCode
 from stagekit.errors import StageError
 from stagekit.streams import task_group
 from stagewire.common.v1 import error_pb2, trace_pb2
@@ -33,8 +34,8 @@ from stagewire_motion_bridge.backends.spatius.voice import Voice
 
 logger = logging.getLogger(__name__)
 
-_MESSAGE_SECONDS = 0.25
-"""Audio in one message at most: only what waited, or is sent again, comes in such pieces."""
+_MESSAGE_SECONDS = 0.1
+"""Audio in one message at most: an interrupt waits for the one that is being encoded and sent."""
 _SEND_SECONDS = 5.0
 _KEPT_SECONDS = 60.0
 """Voice without motion that is kept for a server which does not answer."""
@@ -52,6 +53,7 @@ class _Turn:
         before: The session's latest request before this turn's first byte.
         keyframes: Keyframes received, over all its requests.
         waits_since: Since when an answer is due; None while none is.
+        heard_at: In a room: when what went up so far must have been heard.
         lost_at: When its session was lost; None once there is motion again.
         given_up: It goes on without lips.
     """
@@ -63,6 +65,7 @@ class _Turn:
     before: str = ""
     keyframes: int = 0
     waits_since: float | None = None
+    heard_at: float | None = None
     lost_at: float | None = None
     given_up: bool = False
 
@@ -178,6 +181,7 @@ class SpatiusFace:
                     async with asyncio.timeout(_SEND_SECONDS):
                         if not await self._write_to(session):
                             break
+                    await asyncio.sleep(0)  # a send that need not wait would keep the loop
                 except Exception as error:
                     # Whatever the SDK raises here, it cannot be written to any more.
                     session.abandon(error)
@@ -204,8 +208,9 @@ class SpatiusFace:
         await session.send(pcm, end, turn.trace)
         if self._in_room and turn is self._turn:
             turn.voice.forget()
-            if end:
-                await self._complete(turn)
+            # Not over before it was heard: until then an interrupt has something to cut.
+            begin = max(turn.heard_at or 0.0, self._clock())
+            turn.heard_at = begin + len(pcm) / 2 / self._engine_hertz
         self._to_read.set()  # from here on an answer may be due
         return True
 
@@ -222,8 +227,7 @@ class SpatiusFace:
                 continue
             self._to_read.clear()
             session = self._keeper.session
-            while session is not None and session.inbox:
-                item = session.inbox.popleft()
+            while session is not None and (item := session.take()) is not None:
                 if isinstance(item, Arrived):
                     await self._arrived(session, item.payload)
                 elif isinstance(item, Complaint):
@@ -236,11 +240,17 @@ class SpatiusFace:
         try:
             response = wire.Message.FromString(payload).response_animation
         except DecodeError:
-            logger.warning("a motion message of %d bytes cannot be read", len(payload))
+            problem = f"a motion message of {len(payload)} bytes cannot be read"
+            code, phase = AvatarSDKErrorCode.protocolError, "websocket_runtime"
+            session.abandon(AvatarSDKError(code, problem, phase=phase))
             return
         self._keeper.works()
         turn = self._turn
-        if turn is None or turn.given_up or self._in_room:
+        if turn is None or turn.given_up:
+            return
+        if self._in_room:  # no motion, but some servers say in this way that all was played
+            if response.end and turn.owns(session, response.req_id):
+                await self._complete(turn)
             return
         if not turn.owns(session, response.req_id):
             logger.debug("motion of a request that is not wanted any more")
@@ -303,11 +313,19 @@ class SpatiusFace:
 
     def _due(self) -> float | None:
         turn = self._turn
-        if turn is None or turn.given_up or turn.waits_since is None:
+        if turn is None or turn.given_up:
+            return None
+        if self._in_room:
+            ended = turn.heard_at is not None and turn.voice.ended
+            return (turn.heard_at or 0.0) + self._settings.room_grace if ended else None
+        if turn.waits_since is None:
             return None
         return turn.waits_since + self._settings.late_seconds
 
     async def _late(self) -> None:
+        if self._in_room and self._turn is not None:
+            await self._complete(self._turn)
+            return
         if self._turn is not None:
             late = StageError(
                 error_pb2.ERROR_REASON_TIMEOUT,

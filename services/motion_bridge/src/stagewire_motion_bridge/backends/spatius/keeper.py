@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from stagekit.errors import StageError
+from stagewire.common.v1 import error_pb2
 
 from stagewire_motion_bridge.backends.spatius.connection import MotionSession
 from stagewire_motion_bridge.backends.spatius.errors import Action, meaning, where
@@ -15,6 +16,9 @@ from stagewire_motion_bridge.backends.spatius.reconnect import Reconnect, Retry
 from stagewire_motion_bridge.backends.spatius.settings import SpatiusSettings
 
 logger = logging.getLogger(__name__)
+
+_STOOD_SECONDS = 60.0
+"""A session that lived so long was a good one, also without motion."""
 
 Connect = Callable[[int], Awaitable[MotionSession]]
 """Makes a session in the region with this index; raises what the SDK raises."""
@@ -108,6 +112,8 @@ class Keeper:
     def lost(self, error: Exception) -> None:
         """The present session is gone."""
         self.session = None
+        if self._clock() - self._since >= _STOOD_SECONDS:
+            self._policy.stands()
         self._note(error)
         self._news.set()
 
@@ -138,9 +144,14 @@ class Keeper:
 
     def _note(self, error: Exception) -> None:
         what = meaning(error)
-        self._next = self._policy.failed(what.action)
+        action = what.action
+        if action is Action.REST and self.resting_since is None:
+            action = Action.RETRY  # a turn is open: it needs a session now
+        self._next = self._policy.failed(action)
         self._next_at = self._clock() + (self._next.pause if self._next is not None else 0.0)
-        self._refused, self._full = what.action is Action.STOP, what.action is Action.WAIT
+        token = what.reason == error_pb2.ERROR_REASON_BACKEND_UNAUTHENTICATED
+        self._refused = action is Action.STOP or (token and self._next is None)
+        self._full = action is Action.WAIT
         full = self._settings.full_seconds if self._full else None
         self.problem = what.error(where(error), full)
         logger.warning(

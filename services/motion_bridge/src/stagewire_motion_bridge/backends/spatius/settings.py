@@ -79,6 +79,12 @@ class SpatiusSettings(BaseSettings):
         ge=0,
         description="The most audio that Motion Server collects before it answers.",
     )
+    room_grace: float = Field(
+        2.0,
+        ge=0,
+        description="In a room, whose listeners nobody counts here: how long after its voice a "
+        "turn can still be interrupted.",
+    )
     full_seconds: float = Field(
         30.0, gt=0, description="Pause before another try when the account's places are taken."
     )

@@ -1,0 +1,1 @@
+"""Clients in LiveKit rooms: what docs/livekit.md describes."""

@@ -1,0 +1,285 @@
+"""One session's room: its users, their microphones and words, the avatar's voice and state."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any
+
+import grpc
+from livekit import rtc
+from stagekit.errors import StageError
+from stagewire.common.v1 import error_pb2, session_event_pb2
+from stagewire.egress.v1 import egress_pb2
+
+from stagewire_egress.delivery import Media, Uplink
+from stagewire_egress.livekit import captions, chat, packets
+from stagewire_egress.livekit.audience import Audience
+from stagewire_egress.livekit.floor import Floor, Policy
+from stagewire_egress.livekit.microphones import Microphones, is_microphone
+from stagewire_egress.livekit.telling import PacketSender, Teller
+from stagewire_egress.livekit.voice import QUEUE_MILLISECONDS, Voice
+from stagewire_egress.settings import EgressSettings
+from stagewire_egress.websocket import frames
+
+logger = logging.getLogger(__name__)
+
+INTERRUPT_METHOD = "stagewire.interrupt"
+_PUBLISH_SECONDS = 5.0
+_FLUSH_SECONDS = 1.0
+_STATES = {
+    session_event_pb2.CONVERSATION_STATE_STARTING: "initializing",
+    session_event_pb2.CONVERSATION_STATE_LISTENING: "listening",
+    session_event_pb2.CONVERSATION_STATE_THINKING: "thinking",
+    session_event_pb2.CONVERSATION_STATE_SPEAKING: "speaking",
+}
+"""`lk.agent.state`, as LiveKit's own clients know it."""
+_FINAL = {
+    rtc.DisconnectReason.DUPLICATE_IDENTITY: "another participant took this identity",
+    rtc.DisconnectReason.PARTICIPANT_REMOVED: "the avatar was removed from the room",
+    rtc.DisconnectReason.ROOM_DELETED: "the room was deleted",
+}
+_USERS = frozenset(
+    {
+        rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+        rtc.ParticipantKind.PARTICIPANT_KIND_SIP,
+        rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
+    }
+)
+
+
+class RoomClient:
+    """The delivery of a session whose client is in a LiveKit room.
+
+    Args:
+        opening: The session's opening message.
+        room: The joined room.
+        uplink: Who is told what users do.
+        settings: The stage's settings.
+        clock: Monotonic seconds.
+    """
+
+    features: Sequence[str] = ("livekit", "playback", "user_text")
+
+    def __init__(
+        self,
+        opening: egress_pb2.Open,
+        room: rtc.Room,
+        uplink: Uplink,
+        settings: EgressSettings,
+        clock: Callable[[], float],
+    ) -> None:
+        """Nothing is published yet."""
+        self.join_url = opening.livekit.url
+        self._room = room
+        self._uplink = uplink
+        self._rate = opening.voice_format.sample_rate_hertz
+        participant = room.local_participant
+        floor = Floor(Policy(settings.livekit_speaker))
+        self._floor = floor
+        self._teller = Teller()
+        self._sender = PacketSender(participant)
+        self._microphones = Microphones(
+            opening.microphone_format.sample_rate_hertz, floor, uplink, clock
+        )
+        self._chat = chat.Chat(floor, uplink, self._refuse, clock)
+        self._captions = captions.Captions(
+            participant, self._teller, lambda: self._publication.sid, lambda: self._speaker
+        )
+        self._source = rtc.AudioSource(self._rate, 1, queue_size_ms=QUEUE_MILLISECONDS)
+        self._voice = Voice(
+            self._source,
+            self._rate,
+            self._sender,
+            self._captions,
+            uplink,
+            settings.livekit_lips_seconds if opening.motion_codec else 0.0,
+            settings.max_media_bytes,
+            clock,
+        )
+        self._audience = Audience(uplink, self._voice.audience)
+        self._publication: rtc.LocalTrackPublication
+        self._tasks: asyncio.TaskGroup
+
+    # The delivery.
+
+    async def send(self, message: Media, end_sample: int) -> None:
+        """Queues media; waits while too much is held."""
+        await self._voice.put(message)
+
+    def event(self, event: session_event_pb2.SessionEvent) -> None:
+        """Shows something to the room."""
+        if event.WhichOneof("event") == "state_changed":
+            state = _STATES.get(event.state_changed.state)
+            if state is not None:
+                self._attributes({"lk.agent.state": state}, key="state")
+        self._captions.event(event)
+        self._tell(frames.event_text(event))
+
+    def silence(self, turn: int) -> None:
+        """Makes this turn and older ones inaudible now."""
+        self._voice.silence(turn)
+
+    def forget(self, turn: int, played: int) -> None:
+        """What entered the room is forgotten by itself."""
+
+    def going_away(self, grace_seconds: float) -> None:
+        """Tells the room that this instance stops soon."""
+        grace = round(grace_seconds * 1000)
+        self._tell(frames.text("going_away", grace_milliseconds=grace))
+
+    # Its life.
+
+    async def publish(self) -> None:
+        """Publishes the track, says that the microphone may open, listens to the room.
+
+        Raises:
+            StageError: BACKEND_FAILED when the server takes no track.
+        """
+        track = rtc.LocalAudioTrack.create_audio_track("voice", self._source)
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        participant = self._room.local_participant
+        try:
+            async with asyncio.timeout(_PUBLISH_SECONDS):
+                self._publication = await participant.publish_track(track, options)
+        except (TimeoutError, rtc.participant.PublishTrackError):
+            raise StageError(
+                error_pb2.ERROR_REASON_BACKEND_FAILED,
+                "the LiveKit server took no audio track",
+                code=grpc.StatusCode.UNAVAILABLE,
+            ) from None
+        self._room.register_text_stream_handler(chat.TOPIC, self._typed)
+        participant.register_rpc_method(INTERRUPT_METHOD, self._interrupted)
+        self._attributes({"lk.agent.state": "initializing", "ready": "1"}, key="ready")
+
+    async def run(self) -> None:
+        """Serves the room. Runs until cancelled; what breaks for good is told to the uplink."""
+        async with asyncio.TaskGroup() as self._tasks:
+            for work in (
+                self._voice.run(),
+                self._audience.run(),
+                self._teller.run(),
+                self._sender.run(),
+            ):
+                self._start(work)
+            self._listen()
+
+    async def finish(self) -> None:
+        """Lets what is still to be told reach the room."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_SECONDS):
+                await self._teller.idle()
+
+    async def close(self) -> None:
+        """Releases the track."""
+        await self._source.aclose()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.create_task(self._guard(work))
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except StageError as error:
+            self._uplink.lost(error)
+        except Exception:
+            logger.exception("serving the room failed")
+            problem = "serving the room failed; see the log of egress"
+            self._uplink.lost(StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, problem))
+
+    def _tell(self, text: str, to: str = "") -> None:
+        async def tell() -> None:
+            await self._room.local_participant.send_text(
+                text,
+                topic=packets.EVENTS_TOPIC,
+                destination_identities=[to] if to else None,
+            )
+
+        self._teller.post(tell)
+
+    def _attributes(self, attributes: dict[str, str], key: str) -> None:
+        self._teller.post(lambda: self._room.local_participant.set_attributes(attributes), key=key)
+
+    def _refuse(self, identity: str, error: StageError) -> None:
+        self._tell(frames.error_text(error), to=identity)
+
+    @property
+    def _speaker(self) -> tuple[str, str]:
+        return self._microphones.speaker
+
+    # What happens in the room. The library calls these on the event loop, in order.
+
+    def _listen(self) -> None:
+        room = self._room
+        room.on("participant_connected", self._came)
+        room.on("participant_disconnected", self._went)
+        room.on("track_published", self._track_published)
+        room.on("track_subscribed", self._track_subscribed)
+        room.on("track_unsubscribed", self._track_unsubscribed)
+        room.on("local_track_subscribed", lambda _track: self._audience.subscribed())
+        room.on("reconnecting", self._reconnecting)
+        room.on("reconnected", self._reconnected)
+        room.on("disconnected", self._disconnected)
+        for participant in room.remote_participants.values():
+            self._came(participant)
+            for publication in participant.track_publications.values():
+                self._track_published(publication, participant)
+
+    def _came(self, participant: rtc.RemoteParticipant) -> None:
+        if participant.kind in _USERS:
+            logger.info("a user is in the room")
+            self._audience.came(participant.identity)
+
+    def _went(self, participant: rtc.RemoteParticipant) -> None:
+        self._floor.leave(participant.identity)
+        self._audience.went(participant.identity)
+
+    def _track_published(
+        self, publication: rtc.RemoteTrackPublication, participant: rtc.RemoteParticipant
+    ) -> None:
+        if participant.kind in _USERS and is_microphone(publication):
+            publication.set_subscribed(True)
+
+    def _track_subscribed(
+        self,
+        track: rtc.Track,
+        publication: rtc.RemoteTrackPublication,
+        participant: rtc.RemoteParticipant,
+    ) -> None:
+        self._start(self._microphones.read(participant.identity, publication.sid, track))
+
+    def _track_unsubscribed(
+        self,
+        _track: rtc.Track,
+        publication: rtc.RemoteTrackPublication,
+        _participant: rtc.RemoteParticipant,
+    ) -> None:
+        self._start(self._microphones.stop(publication.sid))
+
+    def _reconnecting(self) -> None:
+        logger.warning("the connection to the room broke; reconnecting")
+        self._audience.connection(False)
+
+    def _reconnected(self) -> None:
+        logger.info("reconnected to the room")
+        self._captions.reconnected()
+        self._audience.connection(True)
+
+    def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        why = _FINAL.get(reason)
+        if why is not None:
+            code, message = grpc.StatusCode.FAILED_PRECONDITION, why
+        else:
+            code, message = grpc.StatusCode.UNAVAILABLE, "the connection to the room is lost"
+        logger.warning("out of the room: %s", message)
+        self._uplink.lost(StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, message, code=code))
+
+    def _typed(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        self._start(self._chat.read(reader, identity))
+
+    async def _interrupted(self, call: rtc.RpcInvocationData) -> str:
+        if self._floor.type(call.caller_identity):
+            await self._uplink.user_interrupt()
+        return ""

@@ -1,0 +1,1 @@
+"""`/ws/agent`: the JSON WebSocket that Spatius' Backend Mode demo clients speak."""
