@@ -33,7 +33,7 @@ import numpy as np
 from fake_orchestrator import RATE
 from livekit import rtc
 from stagewire_egress.livekit import packets
-from support.livekit import OwnServer, given_server
+from support.livekit import any_server
 from support.livekit_process import Stage, egress_process, stage_at
 from support.livekit_turns import speak
 from support.room import User
@@ -151,18 +151,16 @@ async def main(runs: int) -> None:
         "interrupt to silence at the ear",
     )
     results: dict[str, list[float]] = {name: [] for name in names}
-    server = given_server() or OwnServer()
-    if isinstance(server, OwnServer):
-        server.start()
-    service = egress_process()
-    try:
-        async with stage_at(service, server) as stage:
-            for _ in range(runs):
-                await one(stage, results)
-    finally:
-        service.stop()
-        if isinstance(server, OwnServer):
-            server.close()
+    with any_server() as server:
+        if server is None:
+            sys.exit("no LiveKit server: `make livekit-server`, or set LIVEKIT_URL and its keys")
+        service = egress_process()
+        try:
+            async with stage_at(service, server) as stage:
+                for _ in range(runs):
+                    await one(stage, results)
+        finally:
+            service.stop()
     for name, seconds in results.items():
         cuts = statistics.quantiles([1000 * second for second in seconds], n=20)
         print(f"{name:33} n={len(seconds):3}  p50 {cuts[9]:6.1f} ms  p95 {cuts[18]:6.1f} ms")

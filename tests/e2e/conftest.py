@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
+from support.livekit import LiveKitServer, any_server
 from support.processes import free_port
 from support.stack import Stack
 
 
+@pytest.fixture(scope="session")
+def livekit() -> Iterator[LiveKitServer | None]:
+    """The LiveKit server of the stack's rooms; the other tests need none."""
+    with any_server() as server:
+        yield server
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def stack(
+    tmp_path_factory: pytest.TempPathFactory, livekit: LiveKitServer | None
+) -> AsyncIterator[Stack]:
     ports = Ports.free()
     logs = tmp_path_factory.mktemp("logs")
     mirror = f"127.0.0.1:{free_port()}"
     avatars = logs / "avatars.yaml"
     profiles = Path(__file__).with_name("avatars.yaml").read_text()
     avatars.write_text(profiles.replace("MIRROR", mirror))
-    extra = {"orchestrator": {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}}
-    async with Supervisor(services(ports, extra=extra), logs) as supervisor:
-        yield Stack(supervisor, ports, mirror)
+    environment = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}
+    if livekit is not None:
+        key, secret = livekit.keys
+        environment |= {
+            "LIVEKIT_URL": livekit.url,
+            "LIVEKIT_API_KEY": key,
+            "LIVEKIT_API_SECRET": secret,
+        }
+    stack = services(ports, extra={"orchestrator": environment})
+    async with Supervisor(stack, logs) as supervisor:
+        yield Stack(supervisor, ports, mirror, livekit)

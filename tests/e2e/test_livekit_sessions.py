@@ -1,12 +1,8 @@
-"""One call mints the token and brings the avatar into the room: against a real LiveKit server.
-
-It is named by LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET, which the stack reads, too.
-"""
+"""One call mints the token and brings the avatar into the room: against a real LiveKit server."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,24 +10,20 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from livekit import api
+from support.livekit import required
 from support.stack import Stack
 
-pytestmark = [
-    pytest.mark.models,
-    pytest.mark.asyncio(loop_scope="session"),
-    pytest.mark.skipif(
-        not os.environ.get("LIVEKIT_URL"), reason="LIVEKIT_URL names no LiveKit server"
-    ),
-]
+pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
 
 
 @asynccontextmanager
 async def meeting(stack: Stack) -> AsyncIterator[tuple[httpx.AsyncClient, api.LiveKitAPI, str]]:
     """The stack's API, the LiveKit server's, and a room that nobody uses."""
+    server = required(stack.livekit)
     room = f"test-{secrets.token_hex(4)}"
     async with (
         httpx.AsyncClient(base_url=stack.url, timeout=20, trust_env=False) as http,
-        api.LiveKitAPI() as livekit,
+        api.LiveKitAPI(server.url.replace("ws", "http", 1), *server.keys) as livekit,
     ):
         yield http, livekit, room
 

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from support.livekit import LiveKitServer, OwnServer, given_server, require_binary
+from support.livekit import BINARY, LiveKitServer, OwnServer, any_server, own_server, required
 from support.livekit_process import Stage, egress_process, stage_at
 from support.processes import Service
 
@@ -14,29 +14,17 @@ from support.processes import Service
 @pytest.fixture(scope="session")
 def server() -> Iterator[LiveKitServer]:
     """The server that the environment names, or one of our own."""
-    given = given_server()
-    if given is not None:
-        yield given
-        return
-    require_binary()
-    own = OwnServer()
-    try:
-        own.start()
-        yield own
-    finally:
-        own.close()
+    with any_server() as found:
+        yield required(found)
 
 
 @pytest.fixture
 def mortal_server() -> Iterator[OwnServer]:
     """A server of the test's own, which it may kill."""
-    require_binary()
-    own = OwnServer()
-    try:
-        own.start()
+    if not BINARY.exists():
+        required(None)
+    with own_server() as own:
         yield own
-    finally:
-        own.close()
 
 
 @pytest.fixture(scope="session")

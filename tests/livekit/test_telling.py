@@ -21,8 +21,16 @@ async def test_the_avatars_state_is_an_attribute(stage: Any, room: str) -> None:
         await user.until_attribute("lk.agent.state", state.lower())
     assert user.avatar is not None
     assert user.avatar.attributes["ready"] == "1"
-    await user.until(lambda: len(user.events) == 4)
-    assert [e["event"]["sequence"] for e in user.events] == ["1", "2", "3", "4"]
+    await user.until(lambda: len(user.events) == 5)
+    events = [event for event in user.events if event["type"] == "event"]
+    (joined,) = (event for event in user.events if event["type"] == "joined")
+    assert joined["voice"] == {"sample_rate_hertz": 24_000}
+    assert joined["motion"] == {
+        "codec": "stagewire.arkit52",
+        "frame_rate": 25,
+        "idle": ["aWRsZQ=="],
+    }
+    assert [event["event"]["sequence"] for event in events] == ["1", "2", "3", "4"]
 
 
 async def test_words_are_shown_as_they_sound_and_stay_as_they_were_heard(

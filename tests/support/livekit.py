@@ -13,6 +13,8 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -116,18 +118,34 @@ class OwnServer(LiveKitServer):
         shutil.rmtree(self._folder, ignore_errors=True)
 
 
-def given_server() -> LiveKitServer | None:
-    """The server that the environment names, or None."""
+@contextmanager
+def any_server() -> Iterator[LiveKitServer | None]:
+    """The server that the environment names, or one of our own; None where there is neither."""
     url = os.environ.get("LIVEKIT_URL")
-    if not url:
-        return None
-    return LiveKitServer(url, os.environ["LIVEKIT_API_KEY"], os.environ["LIVEKIT_API_SECRET"])
+    if url:
+        yield LiveKitServer(url, os.environ["LIVEKIT_API_KEY"], os.environ["LIVEKIT_API_SECRET"])
+    elif not BINARY.exists():
+        yield None
+    else:
+        with own_server() as own:
+            yield own
 
 
-def require_binary() -> None:
-    """Skips a test where there is no server to start; in CI that is a failure."""
-    if BINARY.exists():
-        return
+@contextmanager
+def own_server() -> Iterator[OwnServer]:
+    """A server of our own while the block runs."""
+    own = OwnServer()
+    try:
+        own.start()
+        yield own
+    finally:
+        own.close()
+
+
+def required(server: LiveKitServer | None) -> LiveKitServer:
+    """The server; skips the test where there is none, which in CI is a failure."""
+    if server is not None:
+        return server
     reason = (
         f"no LiveKit server at {BINARY}: run `make livekit-server` (needs Go), or set "
         "LIVEKIT_URL, LIVEKIT_API_KEY and LIVEKIT_API_SECRET"

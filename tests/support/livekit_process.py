@@ -54,6 +54,7 @@ class Stage:
             voice_format={"encoding": PCM, "sample_rate_hertz": RATE},
             motion_codec="stagewire.arkit52",
             motion_frame_rate=25,
+            idle_motion=[b"idle"],
             microphone_format={"encoding": PCM, "sample_rate_hertz": 16_000},
         )
 

@@ -49,8 +49,9 @@ class Text:
 class User:
     """Joins, hears the avatar's track, keeps every packet and text; speaks and types."""
 
-    def __init__(self, url: str, token: str) -> None:
+    def __init__(self, url: str, token: str, avatar: str = "avatar") -> None:
         self.room = rtc.Room()
+        self._avatar = avatar
         self.packets: list[Packet] = []
         self.captions: list[Text] = []
         self.events: list[dict[str, Any]] = []
@@ -77,7 +78,7 @@ class User:
 
     @property
     def avatar(self) -> rtc.RemoteParticipant | None:
-        return self.room.remote_participants.get("avatar")
+        return self.room.remote_participants.get(self._avatar)
 
     async def until(self, true: Callable[[], Any], seconds: float = 10.0) -> Any:
         """Waits until something holds, and returns it."""
@@ -133,7 +134,7 @@ class User:
             self.packets.append(Packet(kind, part, parts, turn, sample, count, epoch, payload, now))
 
     def _subscribed(self, track: rtc.Track, _pub: Any, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == "avatar" and isinstance(track, rtc.RemoteAudioTrack):
+        if participant.identity == self._avatar and isinstance(track, rtc.RemoteAudioTrack):
             self.track = track
             self.voice_tracks += 1
             stream = rtc.AudioStream(track, sample_rate=VOICE_HERTZ, frame_size_ms=10)

@@ -14,6 +14,7 @@ from stagewire_cli.conversation import Conversation, Question
 from stagewire_cli.microphone import HERTZ
 from stagewire_cli.stack import Ports
 from stagewire_cli.supervisor import Supervisor
+from support.livekit import LiveKitServer
 
 SPEECH = Path(__file__).parent.parent / "data" / "speech"
 TRANSCRIPTS: dict[str, str] = json.loads((SPEECH / "transcripts.json").read_text())
@@ -27,11 +28,13 @@ class Stack:
         supervisor: Their processes.
         ports: Where they listen.
         mirror: Where the avatar ``mirror`` looks for its motion_bridge; nobody is there by itself.
+        livekit: The server of its rooms, or None.
     """
 
     supervisor: Supervisor
     ports: Ports
     mirror: str = ""
+    livekit: LiveKitServer | None = None
 
     @property
     def url(self) -> str:

@@ -82,7 +82,6 @@ class EgressSettings(StageSettings):
         description="Voice and motion held for one client until it has played them. Must exceed "
         "the orchestrator's lead (10 s of voice).",
     )
-
     livekit_join_seconds: float = Field(
         1.8, gt=0, description="How long joining a LiveKit room may take."
     )
@@ -93,10 +92,10 @@ class EgressSettings(StageSettings):
         "speak after the last speaker has been silent for 1.5 s.",
     )
     livekit_lips_seconds: float = Field(
-        0.5,
+        0.2,
         ge=0,
         description="How long a turn's voice waits for its first motion before it enters a room: "
-        "WebRTC lets nobody hold a voice back afterwards.",
+        "nothing can hold it back afterwards. The orchestrator waits longer where the engine asks.",
     )
 
     @field_validator("public_url")

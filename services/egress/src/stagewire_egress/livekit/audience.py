@@ -10,9 +10,10 @@ from stagewire.egress.v1 import egress_pb2
 
 from stagewire_egress.delivery import Uplink
 
-_SUBSCRIBE_SECONDS = 1.0
-"""How long the voice waits for a user's client to subscribe to it. Without the wait a greeting
-begins in the 0.1 to 0.2 s that a subscription takes, and loses its first word."""
+_ACTIVE_SECONDS, _SUBSCRIBE_SECONDS = 2.0, 0.3
+"""How long the voice waits for a user's client: to take data, then to subscribe to the voice.
+Without the wait a greeting begins in the 0.1 to 0.2 s that this takes, and loses its first word.
+The server tells only of the first subscription, so the second wait is short."""
 
 
 class Audience:
@@ -33,6 +34,7 @@ class Audience:
         self._connected = True
         self._seen = False
         self._last = ""
+        self._active = asyncio.Event()
         self._subscribed = asyncio.Event()
         self._news = asyncio.Event()
 
@@ -46,7 +48,13 @@ class Audience:
         """A user left."""
         if identity in self._users:
             self._users.remove(identity)
+        if not self._users:
+            self._forget()
         self._news.set()
+
+    def active(self) -> None:
+        """A user's client takes data."""
+        self._active.set()
 
     def subscribed(self) -> None:
         """Somebody hears the voice's track."""
@@ -57,7 +65,7 @@ class Audience:
         self._connected = connected
         if not connected:
             self._heard(False)
-            self._subscribed.clear()
+            self._forget()
         self._news.set()
 
     async def run(self) -> None:
@@ -83,7 +91,15 @@ class Audience:
         )
         self._seen, self._last = True, self._users[0]
         await self._uplink.participant(change, self._last)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_SUBSCRIBE_SECONDS):
-                await self._subscribed.wait()
+        for event, seconds in (
+            (self._active, _ACTIVE_SECONDS),
+            (self._subscribed, _SUBSCRIBE_SECONDS),
+        ):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await event.wait()
         self._heard(self._connected and bool(self._users))
+
+    def _forget(self) -> None:
+        self._active.clear()
+        self._subscribed.clear()

@@ -73,6 +73,7 @@ class RoomClient:
     ) -> None:
         """Nothing is published yet."""
         self.join_url = opening.livekit.url
+        self._opening = opening
         self._room = room
         self._uplink = uplink
         self._rate = opening.voice_format.sample_rate_hertz
@@ -214,6 +215,7 @@ class RoomClient:
     def _listen(self) -> None:
         room = self._room
         room.on("participant_connected", self._came)
+        room.on("participant_active", self._welcome)
         room.on("participant_disconnected", self._went)
         room.on("track_published", self._track_published)
         room.on("track_subscribed", self._track_subscribed)
@@ -224,6 +226,8 @@ class RoomClient:
         room.on("disconnected", self._disconnected)
         for participant in room.remote_participants.values():
             self._came(participant)
+            if participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE:
+                self._welcome(participant)
             for publication in participant.track_publications.values():
                 self._track_published(publication, participant)
 
@@ -231,6 +235,13 @@ class RoomClient:
         if participant.kind in _USERS:
             logger.info("a user is in the room")
             self._audience.came(participant.identity)
+
+    def _welcome(self, participant: rtc.RemoteParticipant) -> None:
+        """Somebody can receive data from now on."""
+        if participant.kind in _USERS:
+            self._audience.active()
+            turn = self._uplink.open_turn
+            self._tell(frames.joined(self._opening, turn), to=participant.identity)
 
     def _went(self, participant: rtc.RemoteParticipant) -> None:
         self._floor.leave(participant.identity)

@@ -197,8 +197,8 @@ class Voice:
         if score is None:
             return
         self._spoken(score, self._position(score))
-        done = score.finished
-        if done or score.left - self._reported >= _REPORT_SECONDS * self._rate:
+        done, news = score.finished, score.left - self._reported
+        if done or news >= _REPORT_SECONDS * self._rate or (news and not self._heard):
             self._reported = score.left
             if done:
                 self._score = None

@@ -7,6 +7,7 @@ A binary message is a 24-byte little-endian header and a payload::
 
 from __future__ import annotations
 
+import base64
 import json
 import struct
 from enum import IntEnum
@@ -203,6 +204,26 @@ def encode(message: Media, end_sample: int) -> str | bytes:
             return text("words", turn=turn, words=words)
         case egress_pb2.EndOfTurn():
             return text("end_of_turn", turn=turn, sample_count=end_sample)
+
+
+def joined(opening: egress_pb2.Open, turn: int) -> str:
+    """What a client is told first; ``turn`` is the one that goes on, 0 for none."""
+    motion = (
+        {
+            "codec": opening.motion_codec,
+            "frame_rate": opening.motion_frame_rate,
+            "idle": [base64.b64encode(payload).decode() for payload in opening.idle_motion],
+        }
+        if opening.motion_codec
+        else None
+    )
+    return text(
+        "joined",
+        session_id=opening.session_id,
+        voice={"sample_rate_hertz": opening.voice_format.sample_rate_hertz},
+        motion=motion,
+        turn=turn,
+    )
 
 
 def event_text(event: session_event_pb2.SessionEvent) -> str:

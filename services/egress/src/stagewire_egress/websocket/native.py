@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Callable, Iterable
 
 from stagekit.allowance import Allowance
@@ -48,23 +47,7 @@ class NativeWire:
 
     def hello(self, turn: int) -> Iterable[str]:
         """The answer to `join`."""
-        opening = self._opening
-        motion = (
-            {
-                "codec": opening.motion_codec,
-                "frame_rate": opening.motion_frame_rate,
-                "idle": [base64.b64encode(payload).decode() for payload in opening.idle_motion],
-            }
-            if opening.motion_codec
-            else None
-        )
-        yield frames.text(
-            "joined",
-            session_id=opening.session_id,
-            voice={"sample_rate_hertz": opening.voice_format.sample_rate_hertz},
-            motion=motion,
-            turn=turn,
-        )
+        yield frames.joined(self._opening, turn)
 
     def encode(self, item: Item) -> Iterable[str | bytes]:
         """One message for each item."""
