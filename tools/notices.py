@@ -12,10 +12,11 @@ from stagekit.models import manifest
 INTRODUCTION = """\
 # Third-party notices
 
-stagewire is licensed under Apache-2.0 (see LICENSE). It runs models and packages of others, none of
-which is in this repository: they are installed or fetched, each under its own licence. `make pins`
-writes this file from the manifest (services/stagekit/src/stagekit/models.toml) and from the
-metadata of the installed packages; nothing here is legal advice.
+stagewire is licensed under Apache-2.0 (see LICENSE). It runs models and packages of others. Only
+the page's heads are in this repository (last chapter); the rest is installed or fetched, each under
+its own licence. `make pins` writes this file from the manifest
+(services/stagekit/src/stagekit/models.toml) and from the metadata of the installed packages;
+nothing here is legal advice.
 
 ## Models
 
@@ -31,6 +32,14 @@ details).
 Taken over as numbers, after openfacefx (MIT): some weights of ARKit shapes in
 motion/lipsync/src/stagewire_lipsync/articulation.py.
 """
+
+
+HEADS = """
+## In this repository
+
+The page's heads (services/orchestrator/src/stagewire_orchestrator/static/head) are CC0 1.0, made
+from MakeHuman's base mesh and targets and from Mika Suominen's Face Units; NOTICE.md beside them
+has the details. The scripts of web/head that made them are stagewire's."""
 
 
 def ours(found: Distribution) -> bool:
@@ -92,3 +101,4 @@ print("| package | version | licence |")
 print("|---|---|---|")
 for found in runtime():
     print(f"| {found.name} | {found.version} | {licence(found)} |")
+print(HEADS)

@@ -51,7 +51,7 @@ class Visit:
     Attributes:
         page: Playwright's page.
         strangers: Requests that went anywhere but to the stack.
-        errors: Errors of the page's scripts and of its policy.
+        errors: Errors of the page's scripts, of its policy, and messages that egress refused.
     """
 
     page: Page

@@ -17,6 +17,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.asyncio(loop_sco
 
 OVER = "document.querySelector('#log li.avatar') && stagewire.session.state === 'listening'"
 
+# When the key arrives, and when the audio thread says that nothing sounds any more.
+_TIME_SILENCE = """() => {
+  const { playback } = stagewire.session;
+  const before = playback.onMark;
+  playback.onMark = (mark) => {
+    before(mark);
+    if (mark.over === "flushed") globalThis.silent = performance.now();
+  };
+  addEventListener("keydown", () => (globalThis.pressed = performance.now()), true);
+}"""
+
 
 def overlap(wanted: str, found: str) -> float:
     """The share of words that are found."""
@@ -85,11 +96,16 @@ async def test_stop_silences_at_once(visit: Visitor) -> None:
     await page.state("speaking")
     await expect(page.page.locator("#caption")).not_to_be_empty()  # a word has sounded
     await asyncio.sleep(1)
+    await page.page.evaluate(_TIME_SILENCE)
     await page.page.keyboard.press("Escape")
     await page.until("stagewire.session.playback.position()?.running === false", 5)
     position = await page.page.evaluate("stagewire.session.playback.position().sample")
     await page.until("document.querySelector('#log li.avatar s')")
     assert await page.page.evaluate("stagewire.session.playback.position().sample") == position
+    took = await page.until("globalThis.silent - globalThis.pressed", 5)
+    print(f"silent {took:.1f} ms after the key")
+    assert took < 500
+    assert page.errors == []
 
 
 async def test_without_a_microphone_one_types(visit: Visitor) -> None:

@@ -119,6 +119,8 @@ async def test_a_drain_is_announced_and_the_room_is_left(server: Any, room: str)
             await orchestrator.hang_up()
             await user.until(lambda: user.avatar is None)
             assert await asyncio.to_thread(service.wait, 10) == 0
+            assert "never retrieved" not in service.log()
+            assert "WARNING" not in service.log()
     finally:
         service.stop()
 

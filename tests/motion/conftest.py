@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -171,8 +171,8 @@ class Rig:
 Start = Callable[..., Any]
 
 
-@pytest.fixture
-async def rig() -> AsyncIterator[Start]:
+@asynccontextmanager
+async def rigged() -> AsyncIterator[Start]:
     """Starts both: the Motion Server's options, then the backend's settings."""
     async with AsyncExitStack() as stack:
 
@@ -196,6 +196,13 @@ async def rig() -> AsyncIterator[Start]:
             channel = await stack.enter_async_context(channel_to(stage))
             return Rig(running, backend, channel, stack)
 
+        yield start
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Start]:
+    """See ``rigged``."""
+    async with rigged() as start:
         yield start
 
 

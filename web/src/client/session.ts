@@ -59,6 +59,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private words: Word[] = [];
   private wordsTurn = 0;
   private lastReport = 0;
+  private reported = { turn: 0, sample: 0, stopped: false };
   private serverState: ConversationState = "starting";
   private isSounding = false;
   private isClosed = false;
@@ -115,16 +116,16 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     await this.playback?.context.resume();
   }
 
-  /** Leaves and lets go of microphone and loudspeaker. */
-  async close(): Promise<void> {
+  /** Leaves and lets go of microphone and loudspeaker; `message` says why to those who listen. */
+  async close(message = ""): Promise<void> {
     if (this.isClosed) return;
     this.isClosed = true;
     this.transport.close();
+    this.emit("connection", { state: "closed", message });
     await this.capture?.close();
     await this.opening;
     await this.playback?.close();
     this.capture = this.playback = null;
-    this.emit("connection", { state: "closed", message: "" });
   }
 
   /** The face for what sounds now; null between turns. */
@@ -191,8 +192,9 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     if (event.session_ended) this.closed(event.session_ended.reason ?? "");
   }
 
-  refused(_code: string, message: string): void {
-    this.emit("notice", { message });
+  refused(code: string, message: string): void {
+    // A fault of this client, and nothing that the person in front of it could do about.
+    console.warn(`the server refused a message: ${code}: ${message}`);
   }
 
   lost(reason: string): void {
@@ -200,9 +202,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   closed(reason: string): void {
-    if (this.isClosed) return;
-    void this.close();
-    this.emit("connection", { state: "closed", message: reason || "The conversation has ended." });
+    void this.close(reason || "The conversation has ended.");
   }
 
   /** Words of a turn, and when they sound. */
@@ -234,7 +234,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
       const position = playback.position();
       playback.flush(turn);
       if (position && position.turn <= turn) {
-        this.transport.playback(position.turn, Math.floor(position.sample), true);
+        this.report(position.turn, position.sample, true);
       }
     });
   }
@@ -247,7 +247,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
       const { outputLatency } = this.playback!.context;
       setTimeout(
         () => {
-          this.transport.playback(mark.turn, mark.sample, false);
+          this.report(mark.turn, mark.sample, false);
           this.progress(mark.turn, mark.sample);
         },
         (outputLatency || 0) * 1000 + 5,
@@ -260,8 +260,17 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     this.progress(position.turn, position.sample);
     if (position.running && now - this.lastReport >= REPORT_EVERY - 16) {
       this.lastReport = now;
-      this.transport.playback(position.turn, Math.floor(position.sample), false);
+      this.report(position.turn, position.sample, false);
     }
+  }
+
+  /** The device's clock is estimated anew at each look, so it may seem to go back a little. */
+  private report(turn: number, sample: number, stopped: boolean): void {
+    const { reported } = this;
+    if (turn < reported.turn || (turn === reported.turn && reported.stopped)) return;
+    const before = turn === reported.turn ? reported.sample : 0;
+    this.reported = { turn, sample: Math.max(before, Math.floor(sample)), stopped };
+    this.transport.playback(turn, this.reported.sample, stopped);
   }
 
   private progress(turn: number, sample: number): void {

@@ -52,6 +52,12 @@ class Audience:
             self._forget()
         self._news.set()
 
+    def keep(self, is_there: Callable[[str], bool]) -> None:
+        """Forgets users who are not there any more."""
+        for identity in list(self._users):
+            if not is_there(identity):
+                self.went(identity)
+
     def active(self) -> None:
         """A user's client takes data."""
         self._active.set()

@@ -134,7 +134,7 @@ class RoomClient:
     # Its life.
 
     async def publish(self) -> None:
-        """Publishes the track, says that the microphone may open, listens to the room.
+        """Publishes the track; ``run`` says that the microphone may open.
 
         Raises:
             StageError: BACKEND_FAILED when the server takes no track.
@@ -151,8 +151,6 @@ class RoomClient:
                 "the LiveKit server took no audio track",
                 code=grpc.StatusCode.UNAVAILABLE,
             ) from None
-        self._room.register_text_stream_handler(chat.TOPIC, self._typed)
-        participant.register_rpc_method(INTERRUPT_METHOD, self._interrupted)
         self._attributes({"lk.agent.state": "initializing", "ready": "1"}, key="ready")
 
     async def run(self) -> None:
@@ -178,7 +176,12 @@ class RoomClient:
         await self._source.aclose()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.create_task(self._guard(work))
+        guarded = self._guard(work)
+        try:
+            self._tasks.create_task(guarded)
+        except RuntimeError:  # the room is being left
+            guarded.close()
+            work.close()
 
     async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -214,6 +217,8 @@ class RoomClient:
 
     def _listen(self) -> None:
         room = self._room
+        room.register_text_stream_handler(chat.TOPIC, self._typed)
+        room.local_participant.register_rpc_method(INTERRUPT_METHOD, self._interrupted)
         room.on("participant_connected", self._came)
         room.on("participant_active", self._welcome)
         room.on("participant_disconnected", self._went)
@@ -230,6 +235,10 @@ class RoomClient:
                 self._welcome(participant)
             for publication in participant.track_publications.values():
                 self._track_published(publication, participant)
+
+    def _is_user(self, identity: str) -> bool:
+        participant = self._room.remote_participants.get(identity)
+        return participant is not None and participant.kind in _USERS
 
     def _came(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind in _USERS:
@@ -276,9 +285,12 @@ class RoomClient:
     def _reconnected(self) -> None:
         logger.info("reconnected to the room")
         self._captions.reconnected()
+        self._audience.keep(self._is_user)  # who left meanwhile has left unseen
         self._audience.connection(True)
 
     def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
+        if reason == rtc.DisconnectReason.CLIENT_INITIATED:
+            return  # we have left
         why = _FINAL.get(reason)
         if why is not None:
             code, message = grpc.StatusCode.FAILED_PRECONDITION, why
@@ -288,9 +300,12 @@ class RoomClient:
         self._uplink.lost(StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, message, code=code))
 
     def _typed(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        self._start(self._chat.read(reader, identity))
+        if self._is_user(identity):
+            self._start(self._chat.read(reader, identity))
+        else:
+            reader.close()
 
     async def _interrupted(self, call: rtc.RpcInvocationData) -> str:
-        if self._floor.type(call.caller_identity):
+        if self._is_user(call.caller_identity) and self._floor.type(call.caller_identity):
             await self._uplink.user_interrupt()
         return ""
