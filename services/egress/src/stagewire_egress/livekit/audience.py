@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 
 from stagewire.egress.v1 import egress_pb2
@@ -52,10 +52,10 @@ class Audience:
             self._forget()
         self._news.set()
 
-    def keep(self, is_there: Callable[[str], bool]) -> None:
+    def keep(self, there: Container[str]) -> None:
         """Forgets users who are not there any more."""
         for identity in list(self._users):
-            if not is_there(identity):
+            if identity not in there:
                 self.went(identity)
 
     def active(self) -> None:

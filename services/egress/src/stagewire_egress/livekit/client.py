@@ -236,9 +236,10 @@ class RoomClient:
             for publication in participant.track_publications.values():
                 self._track_published(publication, participant)
 
-    def _is_user(self, identity: str) -> bool:
+    def _may_speak(self, identity: str) -> bool:
+        """Whether somebody is a user: who types may do so before the server has told of them."""
         participant = self._room.remote_participants.get(identity)
-        return participant is not None and participant.kind in _USERS
+        return participant is None or participant.kind in _USERS
 
     def _came(self, participant: rtc.RemoteParticipant) -> None:
         if participant.kind in _USERS:
@@ -285,7 +286,8 @@ class RoomClient:
     def _reconnected(self) -> None:
         logger.info("reconnected to the room")
         self._captions.reconnected()
-        self._audience.keep(self._is_user)  # who left meanwhile has left unseen
+        # Who left meanwhile has left unseen.
+        self._audience.keep(self._room.remote_participants)
         self._audience.connection(True)
 
     def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
@@ -300,12 +302,12 @@ class RoomClient:
         self._uplink.lost(StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, message, code=code))
 
     def _typed(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if self._is_user(identity):
+        if self._may_speak(identity):
             self._start(self._chat.read(reader, identity))
         else:
             reader.close()
 
     async def _interrupted(self, call: rtc.RpcInvocationData) -> str:
-        if self._is_user(call.caller_identity) and self._floor.type(call.caller_identity):
+        if self._may_speak(call.caller_identity) and self._floor.type(call.caller_identity):
             await self._uplink.user_interrupt()
         return ""
