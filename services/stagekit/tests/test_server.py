@@ -181,8 +181,11 @@ async def test_sigterm_drains(process: Process) -> None:
     process.terminate()
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert (await call.read()).HasField("going_away")
+    # Nothing is sent after `open`, not even the half-close: grpc.aio loses a status that meets it.
+    late = asr_pb2_grpc.AsrServiceStub(process.channel).Transcribe()
+    await late.write(OPEN)
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await asr_pb2_grpc.AsrServiceStub(process.channel).Transcribe(stream_of([OPEN])).read()
+        await late.read()
     assert from_rpc_error(refused.value).reason == error_pb2.ERROR_REASON_DRAINING
 
     # What runs goes on: its audio is still answered.
