@@ -59,6 +59,14 @@ async def test_a_spoken_question_is_answered_aloud_with_a_moving_face(
     )
     assert moved > 10
     assert await page.page.locator("#waterfall li").count() >= 3
+    told = {
+        message["buffer_milliseconds"]
+        for message in page.sent
+        if message["type"] == "playback" and "buffer_milliseconds" in message
+    }
+    assert len(told) == 1, told  # once measured it stays
+    print(f"the first sound waited {min(told):.1f} ms in the page")
+    assert 0 < min(told) < 5_000
     assert (page.strangers, page.errors) == ([], [])
 
 

@@ -78,8 +78,12 @@ export interface Transport {
   microphone(pcm: Int16Array): void;
   text(text: string): void;
   interrupt(): void;
-  /** How far the loudspeaker has come in the turn; `stopped` when it goes no further. */
-  playback(turn: number, playedSamples: number, stopped: boolean): void;
+  /**
+   * How far the loudspeaker has come in the turn; `stopped` when it goes no further.
+   *
+   * `buffered`: milliseconds from the arrival of the turn's first voice to its sounding, if known.
+   */
+  playback(turn: number, playedSamples: number, stopped: boolean, buffered?: number): void;
   /** Leaves. */
   close(): void;
 }

@@ -20,6 +20,7 @@ const GIVE_UP_AFTER = 120_000;
 // Old microphone samples are worth less than new ones: beyond this nothing is queued.
 const MOST_BUFFERED_BYTES = 64_000;
 const MOST_UNSENT_TEXTS = 10;
+const MOST_BUFFER_TOLD = 60_000;
 
 type Message = { type: string } & Record<string, unknown>;
 
@@ -61,8 +62,9 @@ export class WebSocketTransport implements Transport {
     this.say({ type: "interrupt" });
   }
 
-  playback(turn: number, playedSamples: number, stopped: boolean): void {
-    this.say({ type: "playback", turn, played_samples: playedSamples, stopped });
+  playback(turn: number, playedSamples: number, stopped: boolean, buffered?: number): void {
+    const known = buffered === undefined ? {} : { buffer_milliseconds: Math.min(buffered, MOST_BUFFER_TOLD) };
+    this.say({ type: "playback", turn, played_samples: playedSamples, stopped, ...known });
   }
 
   close(): void {
