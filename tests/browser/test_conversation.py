@@ -116,6 +116,32 @@ async def test_stop_silences_at_once(visit: Visitor) -> None:
     assert page.errors == []
 
 
+# Head angles as shown, and as the engine's idle loop has them at the same moment, for four seconds.
+_FOLLOW_IDLE = """async () => {
+  const rows = [];
+  for (let i = 0; i < 80; i++) {
+    await new Promise((done) => setTimeout(done, 50));
+    const loop = stagewire.session.idle.face(performance.now());
+    rows.push([...stagewire.avatar.pose.head, ...loop.head]);
+  }
+  return rows;
+}"""
+
+
+async def test_between_turns_the_face_does_what_the_motion_engine_says(visit: Visitor) -> None:
+    page = await visit()
+    own = await page.page.evaluate("stagewire.avatar.pose.head")
+    assert any(own), "before a conversation the face has a life of its own"
+    await page.start()
+    await page.until("stagewire.session?.idle")
+    await asyncio.sleep(1)  # it is blended into
+    rows = np.array(await page.page.evaluate(_FOLLOW_IDLE))
+    shown, loop = rows[:, :3], rows[:, 3:]
+    assert loop.std(axis=0).max() > 0.001, "the loop moves"
+    assert np.abs(shown - loop).max() < 0.01
+    assert page.errors == []
+
+
 async def test_without_a_microphone_one_types(visit: Visitor) -> None:
     page = await visit()  # nobody answers the permission prompt: Chromium denies it
     await page.start()

@@ -4,6 +4,7 @@ import { Capture, MicrophoneError } from "../audio/capture.ts";
 import { FirstSound } from "../audio/first-sound.ts";
 import { Playback, type Position } from "../audio/playback.ts";
 import type { Mark } from "../audio/ring.ts";
+import { IdleLoop } from "../motion/idle.ts";
 import { Timeline, type Shown } from "../motion/timeline.ts";
 import { Emitter } from "./emitter.ts";
 import type { Joined, Listener, Motion, SessionEvent, Transport, Voice, Word } from "./transport.ts";
@@ -51,6 +52,8 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   state: ConversationState = "starting";
   playback: Playback | null = null;
   timeline: Timeline | null = null;
+  /** What the face does between turns; null where the motion engine leaves that to the client. */
+  idle: IdleLoop | null = null;
   private readonly transport: Transport;
   private readonly worklets: Options["worklets"];
   private waiting: ((playback: Playback) => void)[] = [];
@@ -140,6 +143,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
 
   joined(joined: Joined): void {
     this.timeline ??= new Timeline(joined.motionCodec, joined.voiceHertz);
+    this.idle ??= IdleLoop.from(joined.motionCodec, joined.motionRate, joined.idle);
     this.opening ??= this.openPlayback(joined.voiceHertz);
     this.emit("connection", { state: "open", message: "" });
   }

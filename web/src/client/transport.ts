@@ -6,6 +6,10 @@ export interface Joined {
   readonly voiceHertz: number;
   /** Empty: a session without motion. */
   readonly motionCodec: string;
+  /** Frames per second of the codec; 0 when its payloads carry their own. */
+  readonly motionRate: number;
+  /** What the face does while no turn is: payloads in that codec, a loop. Empty: as you like. */
+  readonly idle: readonly Uint8Array[];
   /** The turn that goes on; 0 for none. */
   readonly turn: number;
 }
