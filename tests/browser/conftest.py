@@ -152,6 +152,7 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
             again: bool = False,
             query: str = "render=none",
             flags: tuple[str, ...] = (),
+            url: str = stack.url,
         ) -> Visit:
             if microphone is not None:
                 once = "" if again else "%noloop"
@@ -160,10 +161,10 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
             page = await browser.new_page(viewport={"width": 1100, "height": 720})
             made = Visit(page)
 
-            def follow(url: str) -> None:
-                mine = (f":{stack.ports.orchestrator_http}/", f":{stack.ports.egress_websocket}/")
-                if not any(part in url for part in mine):
-                    made.strangers.append(url)
+            def follow(asked: str) -> None:
+                mine = (f"{url}/", f"ws://127.0.0.1:{stack.ports.egress_websocket}/")
+                if not asked.startswith(mine):
+                    made.strangers.append(asked)
 
             def overhear(message: str | bytes) -> None:
                 if isinstance(message, str):
@@ -181,7 +182,7 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
                     else None
                 ),
             )
-            await page.goto(f"{stack.url}/?{query}")
+            await page.goto(f"{url}/?{query}")
             await made.until("document.documentElement.dataset.shown")
             return made
 

@@ -239,34 +239,40 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   private marked(mark: Mark): void {
+    const { playback } = this;
+    if (!playback) return; // closed meanwhile
     this.isSounding = mark.running;
     this.showState();
-    if (mark.running) {
-      const at = this.playback!.soundsAt(mark.frame - mark.sample);
-      this.firstSound.sounds(mark.turn, at);
-    }
-    if (!mark.running && mark.over !== "flushed") {
-      // The end, or all that has come so far: it has left for the loudspeaker, and is heard a little
-      // later. A server that is not told would take a voice that comes slowly for a stuck client.
-      const { outputLatency } = this.playback!.context;
-      setTimeout(
-        () => {
-          this.report(mark.turn, mark.sample, false);
-          this.progress(mark.turn, mark.sample);
-        },
-        (outputLatency || 0) * 1000 + 5,
-      );
-      return;
-    }
+    if (mark.running) this.goesOn(mark, playback);
+    else if (mark.over !== "flushed") this.ranOut(mark, playback);
+  }
+
+  private goesOn(mark: Mark, playback: Playback): void {
+    this.firstSound.sounds(mark.turn, playback.soundsAt(mark.frame - mark.sample));
     const now = performance.now();
-    const position = this.playback?.position();
-    if (!position || !mark.running) return;
+    const position = playback.position();
+    if (!position) return;
     this.progress(position.turn, position.sample);
     this.checkLips(position);
     if (position.running && now - this.lastReport >= REPORT_EVERY - 16) {
       this.lastReport = now;
       this.report(position.turn, position.sample, false);
     }
+  }
+
+  /**
+   * The end, or all that has come so far: it has left for the loudspeaker, and is heard a little later.
+   *
+   * A server that is not told would take a voice that comes slowly for a stuck client.
+   */
+  private ranOut(mark: Mark, playback: Playback): void {
+    setTimeout(
+      () => {
+        this.report(mark.turn, mark.sample, false);
+        this.progress(mark.turn, mark.sample);
+      },
+      (playback.context.outputLatency || 0) * 1000 + 5,
+    );
   }
 
   /** The device's clock is estimated anew at each look, so it may seem to go back a little. */
