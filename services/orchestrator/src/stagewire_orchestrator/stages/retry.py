@@ -38,7 +38,7 @@ _RETRIED = frozenset(
 async def with_retries(
     stage: str,
     turn: int,
-    once: Callable[[], Awaitable[None]],
+    once: Callable[[float | None], Awaitable[None]],
     spoke: Callable[[], bool],
     post: Post,
 ) -> None:
@@ -47,15 +47,16 @@ async def with_retries(
     Args:
         stage: For the error's text.
         turn: The turn.
-        once: Makes the call.
+        once: Makes the call; is told when this try began, or None for the first.
         spoke: Whether the call has put something out.
         post: Takes the StageFailed.
     """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + RETRY_SECONDS
+    began: float | None = None
     while True:
         try:
-            await once()
+            await once(began)
             return
         except grpc.aio.AioRpcError as broken:
             error = from_rpc_error(broken)
@@ -67,3 +68,4 @@ async def with_retries(
             return
         logger.info("turn %d: %s broke (%s); once more", turn, stage, error.message)
         await asyncio.sleep(_PAUSE)
+        began = loop.time()
