@@ -65,8 +65,9 @@ def command(folder: Path) -> tuple[str, ...]:
     envoy = executable()
     if not envoy:
         raise FileNotFoundError("there is no `envoy` beside this Python or in PATH")
-    options = ("--concurrency", "1", "--log-level", "warning", "--disable-hot-restart")
-    return (envoy, "-c", str(folder / BOOTSTRAP), *options)
+    log = ("--log-level", "warning", "--file-flush-interval-msec", "1000")
+    config = ("-c", str(folder / BOOTSTRAP))
+    return (envoy, *config, "--concurrency", "1", "--disable-hot-restart", *log)
 
 
 def write(folder: Path, addresses: Addresses) -> None:
