@@ -87,11 +87,12 @@ def _run(arguments: argparse.Namespace) -> int:
         ports = stack.Ports.chosen(os.environ, envoy=envoy)
         _check_packages()
         traces = phoenix.install(_say) if arguments.traces else None
-        if traces:
-            os.environ.update(phoenix.variables(ports))  # every service inherits them
-        services = stack.services(ports, models=arguments.models, envoy=envoy)
+        told = phoenix.variables(ports) if traces else {}
+        services = stack.services(
+            ports, models=arguments.models, envoy=envoy, extra=dict.fromkeys(stack.STAGES, told)
+        )
         if envoy:
-            collector = proxy.collector_of(os.environ)
+            collector = proxy.collector_of({**os.environ, **told})
             folder = stack.state_dir() / "envoy"
             services.insert(0, proxy.service(ports, folder, collector=collector))
         if traces:

@@ -42,7 +42,7 @@ def install(say: Callable[[str], None]) -> Path:
     with as_file(_DATA.joinpath("phoenix.txt")) as pins:
         for command in (
             (sys.executable, "-m", "venv", "--clear", folder),
-            (python, "-m", "pip", "install", "--disable-pip-version-check", "-q", "-r", pins),
+            (python, "-m", "pip", "install", "--disable-pip-version-check", "-r", pins),
         ):
             if subprocess.run(command, check=False).returncode:
                 raise PhoenixError(
@@ -78,7 +78,7 @@ def service(python: Path, ports: Ports, folder: Path) -> Service:
 
 
 def variables(ports: Ports) -> Mapping[str, str]:
-    """What every service, Envoy included, is told, so that its spans arrive there."""
+    """What every service is told, so that its spans arrive there."""
     return {
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{_HOST}:{ports.phoenix_grpc}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
