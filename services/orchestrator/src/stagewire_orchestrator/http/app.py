@@ -54,7 +54,13 @@ def build_app(
         CORSMiddleware,
         allow_origin_regex=pattern(settings.cors_origins).pattern,
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "traceparent",
+        ],
         expose_headers=["Retry-After"],
         max_age=_PAGE_KEEPS_CORS_SECONDS,
     )
