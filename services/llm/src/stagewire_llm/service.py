@@ -73,6 +73,8 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
                 work = self._converse(opening, commands, outbox, watch, span)
                 async for response in duplex(work, outbox):
                     yield response
+                    if response.HasField("done"):
+                        span.end()  # it is sent: a caller that hangs up now has everything
 
     async def Warm(self, request: llm_pb2.WarmRequest, context: Any) -> llm_pb2.WarmResponse:
         """Fills the prompt cache; see the contract."""
@@ -113,7 +115,6 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         finally:
             span.set(measured(watch.timing()))
         await outbox.put(llm_pb2.GenerateResponse(done=done))
-        span.end()  # a caller may hang up as soon as it has read this
 
     async def _answer(
         self,

@@ -59,6 +59,8 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
                 outbox: Outbox[Response] = Outbox(_QUEUE)
                 async for response in duplex(self._run(order, commands, outbox, span), outbox):
                     yield response
+                    if response.HasField("done"):
+                        span.end()  # it is sent: a caller that hangs up now has everything
 
     async def _run(
         self,
@@ -77,7 +79,6 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
         finally:
             turn.tell(span)
         await outbox.put(turn.done())
-        span.end()  # a caller may hang up as soon as it has read this
 
     def _order(self, opening: tts_pb2.Open) -> Order:
         backend = self._backend

@@ -42,6 +42,8 @@ def build_app(
         summary="Conversations between a client and an avatar.",
         docs_url=None,
         redoc_url=None,
+        # Its own would take a stranger's traceparent for a parent, and sample as that one says.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.handle(app)
     keys = ApiKeys(settings.api_keys.get_secret_value())
