@@ -159,9 +159,6 @@ class Slow(LipsyncFace):
     async def cancel(self, turn: int) -> None:
         pass
 
-    async def close(self) -> None:
-        pass
-
     async def _stream(self) -> None:
         while True:
             n, self._frames = self._frames, self._frames + 1
