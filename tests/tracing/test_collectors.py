@@ -17,7 +17,7 @@ from support.processes import free_port
 from support.stack import Stack, typed
 from tracing.conftest import HEARD, exporting, noise, running
 
-pytestmark = pytest.mark.models
+pytestmark = [pytest.mark.models, pytest.mark.slow]
 
 
 async def talk(stack: Stack) -> tuple[str, list[Turn]]:

@@ -25,7 +25,7 @@ async def converse(
 ) -> Trace:
     """The whole trace of a session with so many turns."""
     async with traced.stack.client() as (session, client):
-        await Conversation(client, print).run(questions, interrupt_after)
+        await Conversation(client, print, answer_seconds=8).run(questions, interrupt_after)
 
     def complete() -> bool:
         found = traced.sink.of(session.trace_id)
