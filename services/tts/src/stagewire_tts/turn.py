@@ -159,9 +159,11 @@ class Turn:
                 data=to_pcm(clause.samples[start:end]), start_sample=self._samples
             )
             self._samples += end - start
+            response = Response(audio=audio)
             if self._first_output_at is None:
                 self._first_output_at = self._clock()
-            await self._outbox.put(Response(audio=audio))
+                response.timing.CopyFrom(self._timing())
+            await self._outbox.put(response)
 
     def _messages(self, length: int) -> Iterator[tuple[int, int]]:
         rate = self._order.sample_rate
@@ -180,13 +182,13 @@ class Turn:
 
     def done(self) -> Response:
         """The turn's last message."""
-        return Response(
-            done=tts_pb2.Done(
-                samples=self._samples, characters=self._characters, timing=self._timing()
-            )
+        done = tts_pb2.Done(
+            samples=self._samples, characters=self._characters, timing=self._timing()
         )
+        return Response(done=done)
 
     def _timing(self) -> timing_pb2.StageTiming:
+        """What was measured up to now."""
         timing = timing_pb2.StageTiming()
         if self._first_text_at is not None:
             timing.since_trigger.CopyFrom(_duration(self._clock() - self._first_text_at))

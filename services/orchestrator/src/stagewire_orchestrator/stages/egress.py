@@ -16,6 +16,7 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Delivered, Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.link import Link
 
@@ -116,6 +117,16 @@ class Egress:
                 await self.link.discard(lambda waiting: _media_of(waiting) == turn)
         await self.link.send(request)
 
+    def _delivered(self, playback: pb.Playback) -> Delivered | None:
+        reported = Reported.read(playback.timing)
+        if reported is None:
+            return None
+        if not playback.HasField("client_buffer"):
+            return Delivered(reported)
+        buffer = playback.client_buffer.ToNanoseconds() / 1e9
+        played = playback.played_samples / self._open.voice_format.sample_rate_hertz
+        return Delivered(reported, buffer, played)
+
     async def _on_lost(self, problem: StageError) -> None:
         await self._context.post(e.EgressLost())
         await self._context.post(e.ClientLeft())
@@ -129,10 +140,14 @@ class Egress:
             case "user_audio":
                 await self._hear(message)
             case "playback":
-                await self._context.post(e.Played(message.turn, message.played_samples))
-            case "turn_ended":
                 await self._context.post(
-                    e.EgressEnded(message.turn, message.reason, message.played_samples)
+                    e.Played(message.turn, message.played_samples, self._delivered(message))
+                )
+            case "turn_ended":
+                reported = Reported.read(message.timing)
+                delivered = None if reported is None else Delivered(reported)
+                await self._context.post(
+                    e.EgressEnded(message.turn, message.reason, message.played_samples, delivered)
                 )
             case "user_text":
                 await self._context.post(e.UserText(message.text))

@@ -13,6 +13,7 @@ from stagewire.llm.v1 import llm_pb2, llm_pb2_grpc
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import Message
+from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.retry import TURN_SECONDS, with_retries
 
@@ -42,14 +43,13 @@ async def generate(context: Context, command: c.StartLlm) -> None:
     turn = opening.turn
     spoke = False
 
-    async def once(attempt: int) -> None:
+    async def once(attempt: int, retried: float | None) -> None:
         with context.spans.call("llm", "generate", turn, attempt) as span:
             opening.trace.CopyFrom(span.context)
-            await answer(
-                stub.Generate(metadata=span.metadata, timeout=TURN_SECONDS, wait_for_ready=True)
-            )
+            call = stub.Generate(metadata=span.metadata, timeout=TURN_SECONDS, wait_for_ready=True)
+            await answer(call, retried)
 
-    async def answer(call: _LlmCall) -> None:
+    async def answer(call: _LlmCall, retried: float | None) -> None:
         nonlocal spoke
         try:
             await call.write(llm_pb2.GenerateRequest(open=opening))
@@ -57,7 +57,9 @@ async def generate(context: Context, command: c.StartLlm) -> None:
             async for response in call:
                 if response.WhichOneof("message") == "delta":
                     spoke = True
-                    await context.post(e.LlmDelta(turn, response.delta.text))
+                    delta = response.delta
+                    reported = Reported.read(delta.timing)
+                    await context.post(e.LlmDelta(turn, delta.text, reported, retried))
                 elif response.WhichOneof("message") == "done":
                     await context.post(e.LlmDone(turn))
                     return

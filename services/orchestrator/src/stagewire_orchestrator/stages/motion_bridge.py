@@ -12,6 +12,7 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2_grpc
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.link import Link
 
@@ -96,7 +97,9 @@ class MotionBridge:
         match arm:
             case "motion":
                 span = (message.start_sample, message.end_sample)
-                await self._context.post(e.MotionFrames(message.turn, message.payload, *span))
+                reported = Reported.read(message.timing)
+                frames = e.MotionFrames(message.turn, message.payload, *span, reported)
+                await self._context.post(frames)
             case "turn_ended":
                 await self._context.post(e.MotionEnded(message.turn))
             case "degraded":

@@ -12,6 +12,7 @@ from stagewire.common.v1.audio_pb2 import AudioFormat
 from stagewire.tts.v1 import tts_pb2, tts_pb2_grpc
 
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.link import first_error
 from stagewire_orchestrator.stages.retry import TURN_SECONDS, with_retries
@@ -120,7 +121,7 @@ async def synthesize(
         except asyncio.InvalidStateError:
             pass  # the call has ended; the reader meets the same end, with its status
 
-    async def read(call: _TtsCall) -> None:
+    async def read(call: _TtsCall, retried: float | None) -> None:
         nonlocal spoke
         async for response in call:
             match response.WhichOneof("message"):
@@ -134,15 +135,17 @@ async def synthesize(
                     await context.post(e.TtsPhonemes(turn, spoken.alphabet, spoken.phonemes))
                 case "audio":
                     spoke = True
-                    audio = response.audio
-                    await context.post(e.TtsAudio(turn, audio.data, audio.start_sample))
+                    audio, reported = response.audio, Reported.read(response.timing)
+                    await context.post(
+                        e.TtsAudio(turn, audio.data, audio.start_sample, reported, retried)
+                    )
                     await room_for_audio(turn)
                 case "done":
                     await context.post(e.TtsDone(turn))
                     return
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "the voice has no end")
 
-    async def once(attempt: int) -> None:
+    async def once(attempt: int, retried: float | None) -> None:
         with context.spans.call("tts", "synthesize", turn, attempt) as span:
             opening.trace.CopyFrom(span.context)
             call = stub.Synthesize(
@@ -151,7 +154,7 @@ async def synthesize(
             try:
                 async with asyncio.TaskGroup() as tasks:
                     writer = tasks.create_task(write(call))
-                    await read(call)
+                    await read(call, retried)
                     writer.cancel()
             except BaseExceptionGroup as group:
                 raise first_error(group) from None
