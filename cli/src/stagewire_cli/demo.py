@@ -79,7 +79,9 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         envoy = not arguments.no_envoy and _has_envoy()
         ports = stack.Ports.chosen(os.environ, envoy=envoy)
-        services = stack.services(ports, models=arguments.models, envoy=envoy)
+        services = stack.services(
+            ports, models=arguments.models, envoy=envoy, extra={"orchestrator": _timelines()}
+        )
         if envoy:
             collector = proxy.collector_of(os.environ)
             folder = stack.state_dir() / "envoy"
@@ -93,6 +95,12 @@ def _run(arguments: argparse.Namespace) -> int:
     except (FetchError, PortInUseError, ServiceFailedError) as error:
         print(f"stagewire: {error}", file=sys.stderr)
         return 1
+
+
+def _timelines() -> dict[str, str]:
+    """Timelines with words and sound: on one's own machine they are one's own."""
+    content = "STAGEWIRE_ORCHESTRATOR_TIMELINE_CONTENT"
+    return {content: os.environ.get(content, "true")}
 
 
 def _has_envoy() -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from stagekit import log, trace
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
+from stagewire.common.v1.audio_pb2 import Audio
 from stagewire.common.v1.session_event_pb2 import SessionEnded, SessionEvent
 from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
 
@@ -27,6 +28,7 @@ from stagewire_orchestrator.stages.egress import Egress
 from stagewire_orchestrator.stages.llm import Warmer, generate
 from stagewire_orchestrator.stages.motion_bridge import MotionBridge
 from stagewire_orchestrator.stages.tts import Script, synthesize, voice_format
+from stagewire_orchestrator.timeline.recording import Recording
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Session:
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
         target: Where the client is, for egress.
+        recording: Follows it, for its timeline.
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Session:
         policy: Policy,
         microphone_hertz: int,
         target: Callable[[], WebSocketTarget | LiveKitTarget],
+        recording: Recording,
     ) -> None:
         """Connects nothing yet."""
         self.session_id = session_id
@@ -76,6 +80,8 @@ class Session:
         self.end_reason = ""
         traceparent = trace.new_traceparent()
         self.trace_id = trace.trace_id_of(traceparent)
+        self._recording = recording
+        recording.trace_id = self.trace_id
         self._context = Context(session_id, avatar, self.locale, traceparent, channels, self.post)
         self._microphone = pcm(microphone_hertz)
         self._loop = asyncio.get_running_loop()
@@ -119,6 +125,7 @@ class Session:
             if not connected.done():
                 connected.cancel()
             self._publish(self._farewell())
+            self._recording.end(self.end_reason, self._loop.time())
 
     @property
     def turns(self) -> int:
@@ -163,7 +170,7 @@ class Session:
                     self._voice,
                     self._microphone,
                     motion,
-                    self._asr.hear,
+                    self._hear,
                 )
                 self._egress_task = run(self._egress.link.run())
                 self.join_url = (await self._egress.link.first_ready()).join_url
@@ -185,7 +192,10 @@ class Session:
                     event = await self._inbox.get()
             except TimeoutError:
                 event = e.Tick()
-            for command in self._machine.handle(event, self._loop.time()):
+            now = self._loop.time()
+            commands = self._machine.handle(event, now)
+            self._recording.note(event, commands, now)
+            for command in commands:
                 await self._carry_out(command)
             self._progress.set()
             self._progress = asyncio.Event()
@@ -245,6 +255,10 @@ class Session:
             case c.CancelCalls():
                 for task in self._turn_calls.pop(turn).tasks:
                     task.cancel()
+
+    async def _hear(self, audio: Audio) -> None:
+        self._recording.hear(audio.data, self._loop.time())
+        await self._asr.hear(audio)
 
     async def _room_for_audio(self, turn: int) -> None:
         while not self._machine.wants_audio(turn):
