@@ -15,7 +15,6 @@ from typing import Any
 from stagewire_cli import api, waterfall
 
 _URL = "http://127.0.0.1:8080"
-_PLACE = "/*TIMELINE*/null"
 
 _EPILOG = f"""\
 examples:
@@ -94,6 +93,12 @@ async def _show(arguments: argparse.Namespace) -> str:
 
 def html(told: dict[str, Any]) -> str:
     """One file with everything in it: the page, its code, and the session."""
-    page = files("stagewire_cli").joinpath("data", "timeline.html").read_text("utf-8")
+    page, style, code = (
+        files("stagewire_cli").joinpath("data", "timeline", name).read_text("utf-8")
+        for name in ("page.html", "style.css", "draw.js")
+    )
     # "</" would end the script that holds it, "<!--" begin a comment in it, whoever said it.
-    return page.replace(_PLACE, json.dumps(told, separators=(",", ":")).replace("<", "\\u003c"), 1)
+    data = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
+    for place, content in {"STYLE": style, "CODE": code, "TIMELINE": data}.items():
+        page = page.replace(f"/*{place}*/", content, 1)  # the data last: nothing in it is a place
+    return page

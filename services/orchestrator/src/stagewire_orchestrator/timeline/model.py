@@ -48,9 +48,7 @@ class Waveform(BaseModel):
     start: float
     step: float = Field(description="Milliseconds of one peak.")
     peaks: list[int]
-    heard: float | None = Field(
-        default=None, description="The avatar's: how much of it was played."
-    )
+    heard: float | None = Field(default=None, description="The avatar's: until when it was played.")
 
 
 class Part(BaseModel):
@@ -99,6 +97,7 @@ class Timeline(BaseModel):
     words: list[SpokenWord]
     waveforms: list[Waveform]
     turns: list[Turn]
+    meanings: dict[str, str] = Field(description="What the names of parts mean.")
 
 
 class Timelines(BaseModel):

@@ -19,6 +19,7 @@ from stagewire.common.v1.turn_pb2 import TurnEndReason
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import PARTS
 from stagewire_orchestrator.timeline import model
 from stagewire_orchestrator.timeline.sound import STEP_SECONDS, Peaks, Playback
 
@@ -305,6 +306,7 @@ class Recording:
             words=[word for turn in self._turns for word in self._tell_words(turn)],
             waveforms=self._waveforms(),
             turns=[self._tell_turn(turn) for turn in self._turns],
+            meanings=PARTS,
         )
 
     def _tell_span(self, span: _Span) -> model.Span:
@@ -357,15 +359,16 @@ class Recording:
             model.Waveform(lane="user", start=0.0, step=step, peaks=list(self._microphone.values))
         ]
         for turn in self._turns:
-            if turn.playback.began is not None:
+            began, ended = turn.playback.began, turn.playback.ended
+            if began is not None and ended is not None:
                 told.append(
                     model.Waveform(
                         lane="avatar",
                         turn=turn.number,
-                        start=self._milliseconds(turn.playback.began),
+                        start=self._milliseconds(began),
                         step=step,
-                        peaks=list(turn.peaks.values),
-                        heard=round(1000 * turn.played_samples / self._hertz, 1),
+                        peaks=list(turn.playback.spread(turn.peaks)),
+                        heard=_ms(round(1e9 * (ended - began))),
                     )
                 )
         return told

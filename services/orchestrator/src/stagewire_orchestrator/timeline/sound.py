@@ -8,6 +8,7 @@ from bisect import bisect_right
 STEP_SECONDS = 0.05
 _MAX_STEPS = 36_000  # half an hour
 _REPORT_SECONDS = 0.2
+_PAUSE_SECONDS = 0.1
 
 
 def peak(pcm: bytes) -> int:
@@ -25,12 +26,16 @@ class Peaks:
 
     def put(self, seconds: float, pcm: bytes) -> None:
         """Adds a stretch, shorter than a step or about as long, that begins at ``seconds``."""
-        step = int(max(0.0, seconds) / STEP_SECONDS)
+        self.put_peak(seconds, peak(pcm))
+
+    def put_peak(self, seconds: float, value: int) -> None:
+        """Adds a peak at ``seconds``."""
+        step = int(max(0.0, seconds) / STEP_SECONDS + 1e-6)
         if step >= _MAX_STEPS:
             return
         if step >= len(self.values):
             self.values.extend(bytes(step + 1 - len(self.values)))
-        self.values[step] = max(self.values[step], peak(pcm))
+        self.values[step] = max(self.values[step], value)
 
 
 class Playback:
@@ -62,11 +67,16 @@ class Playback:
             return
         if not self._times:
             self._times, self._samples = [now - samples / self._hertz, now], [0, samples]
+            return
+        resumed = now - (samples - self._samples[-1]) / self._hertz
+        if resumed - self._times[-1] > _PAUSE_SECONDS:  # the loudspeaker ran dry, and went on
+            self._times.append(resumed)
+            self._samples.append(self._samples[-1])
         elif len(self._times) > 2 and now - self._times[-2] < _REPORT_SECONDS:
-            self._times[-1], self._samples[-1] = now, samples
-        else:
-            self._times.append(now)
-            self._samples.append(samples)
+            self._times.pop()
+            self._samples.pop()
+        self._times.append(now)
+        self._samples.append(samples)
 
     def at(self, sample: int) -> float | None:
         """When ``sample`` was played; for one that was not, when it would have been."""
@@ -78,3 +88,12 @@ class Playback:
         s0, s1 = self._samples[after - 1], self._samples[after]
         t0, t1 = self._times[after - 1], self._times[after]
         return t0 + (t1 - t0) * (sample - s0) / (s1 - s0)
+
+    def spread(self, peaks: Peaks) -> bytes:
+        """A voice's peaks by the time at which they were played, from the first sample's on."""
+        played = Peaks()
+        for step, value in enumerate(peaks.values):
+            at = self.at(round(step * STEP_SECONDS * self._hertz))
+            if at is not None:
+                played.put_peak(at - self._times[0], value)
+        return bytes(played.values)
