@@ -70,7 +70,8 @@ class Answering:
         marks.llm_started = now
         turn = self._begin(user_text, phase, marks)
         pending = user_text if phase is Phase.PREPARING else None
-        self._out.append(c.StartLlm(turn.number, self._history.messages(pending)))
+        messages = self._history.messages(pending)
+        self._out.append(c.StartLlm(turn.number, messages, phase is Phase.PREPARING))
         self._out.append(c.StartTts(turn.number))
 
     def say(self, text: str, now: float) -> None:

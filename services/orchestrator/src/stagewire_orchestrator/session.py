@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from stagekit import log, trace
+from stagekit import log
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.audio_pb2 import Audio
@@ -21,6 +21,7 @@ from stagewire_orchestrator.avatars import Avatar
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
 from stagewire_orchestrator.policy import Policy
+from stagewire_orchestrator.spans import SessionSpans
 from stagewire_orchestrator.stages.asr import Asr
 from stagewire_orchestrator.stages.channels import Channels
 from stagewire_orchestrator.stages.context import Context, pcm
@@ -59,6 +60,7 @@ class Session:
         microphone_hertz: The rate in which the microphone is wanted.
         target: Where the client is, for egress.
         recording: Follows it, for its timeline.
+        caused_by: The caller's traceparent, if it sent one.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Session:
         microphone_hertz: int,
         target: Callable[[], WebSocketTarget | LiveKitTarget],
         recording: Recording,
+        caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
         self.session_id = session_id
@@ -78,13 +81,18 @@ class Session:
         self.join_url = ""
         self._target = target
         self.end_reason = ""
-        traceparent = trace.new_traceparent()
-        self.trace_id = trace.trace_id_of(traceparent)
         self._recording = recording
-        recording.trace_id = self.trace_id
-        self._context = Context(session_id, avatar, self.locale, traceparent, channels, self.post)
-        self._microphone = pcm(microphone_hertz)
         self._loop = asyncio.get_running_loop()
+        self._spans = SessionSpans(
+            session_id,
+            avatar.name,
+            lambda stage: channels.target(avatar, stage),
+            self._loop.time,
+            caused_by,
+        )
+        self.trace_id = recording.trace_id = self._spans.session.trace_id
+        self._context = Context(session_id, avatar, self.locale, self._spans, channels, self.post)
+        self._microphone = pcm(microphone_hertz)
         self._inbox: asyncio.Queue[e.Event] = asyncio.Queue(_INBOX_LIMIT)
         self._machine = Conversation(
             History(avatar.persona), avatar.greeting, policy, self._loop.time()
@@ -108,7 +116,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                await self._connect()
+                with self._spans.session:
+                    await self._connect()
                 connected.set_result(None)
                 logger.info("connected")
                 await self._converse()
@@ -124,6 +133,7 @@ class Session:
             self.end_reason = self.end_reason or "the orchestrator stopped"
             if not connected.done():
                 connected.cancel()
+            self._spans.close()
             self._publish(self._farewell())
             self._recording.end(self.end_reason, self._loop.time())
 
@@ -194,6 +204,7 @@ class Session:
                 event = e.Tick()
             now = self._loop.time()
             commands = self._machine.handle(event, now)
+            self._spans.follow(event, commands)
             self._recording.note(event, commands, now)
             for command in commands:
                 await self._carry_out(command)

@@ -10,6 +10,7 @@ from typing import Any
 from stagekit.errors import StageError
 from stagewire.asr.v1 import asr_pb2, asr_pb2_grpc
 from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
+from stagewire.common.v1.trace_pb2 import TraceContext
 
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.latency import Reported
@@ -41,7 +42,7 @@ class Asr:
             "asr",
             stub.Transcribe,
             self._opening,
-            context.metadata,
+            lambda: context.spans.call("asr", "open"),
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
@@ -56,7 +57,7 @@ class Asr:
 
     async def commit(self, utterance: int) -> None:
         """The words up to this utterance were taken."""
-        commit = asr_pb2.Commit(utterance=utterance)
+        commit = asr_pb2.Commit(utterance=utterance, trace=self._context.spans.asr_context)
         await self.link.send_control(asr_pb2.TranscribeRequest(commit=commit))
 
     async def hint(self, avatar_speaking: bool) -> None:
@@ -73,7 +74,7 @@ class Asr:
         """When the microphone's sample before ``sample`` was passed on, if that is remembered."""
         return next((at for end, at in self._heard if end >= sample), None)
 
-    def _opening(self) -> asr_pb2.TranscribeRequest:
+    def _opening(self, trace: TraceContext) -> asr_pb2.TranscribeRequest:
         return asr_pb2.TranscribeRequest(
             open=asr_pb2.Open(
                 session_id=self._context.session_id,
@@ -81,7 +82,7 @@ class Asr:
                 language=self._context.locale,
                 phrases=self._context.avatar.phrases,
                 wants_partials=True,
-                trace=self._context.trace,
+                trace=trace,
             )
         )
 

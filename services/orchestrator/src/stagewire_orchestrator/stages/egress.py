@@ -9,6 +9,7 @@ from typing import Any
 from stagekit.errors import StageError
 from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
 from stagewire.common.v1.session_event_pb2 import SessionEvent
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.egress.v1 import egress_pb2 as pb
 from stagewire.egress.v1 import egress_pb2_grpc
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
@@ -56,7 +57,6 @@ class Egress:
             motion_codec=motion.codec,
             motion_frame_rate=motion.frame_rate,
             microphone_format=microphone,
-            trace=context.trace,
             idle_motion=motion.idle_motion,
         )
         self._hear = hear
@@ -65,14 +65,15 @@ class Egress:
             "egress",
             stub.Deliver,
             self._opening,
-            context.metadata,
+            lambda: context.spans.call("egress", "open"),
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
         )
 
-    def _opening(self) -> pb.DeliverRequest:
+    def _opening(self, trace: TraceContext) -> pb.DeliverRequest:
         target = self._target()
+        self._open.trace.CopyFrom(trace)
         if isinstance(target, pb.LiveKitTarget):
             self._open.livekit.CopyFrom(target)
         else:
@@ -97,7 +98,8 @@ class Egress:
         turn, request = command.turn, pb.DeliverRequest()
         match command:
             case c.StartPlaying():
-                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=self._context.trace))
+                trace = self._context.spans.context(turn, "egress")
+                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=trace))
             case c.PlayAudio():
                 audio = Audio(data=command.data, start_sample=command.start_sample)
                 request.audio.CopyFrom(pb.TurnAudio(turn=turn, audio=audio))

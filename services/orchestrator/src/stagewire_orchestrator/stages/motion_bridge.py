@@ -6,6 +6,7 @@ from typing import Any
 
 from stagekit.errors import StageError
 from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire.motion_bridge.v1 import motion_bridge_pb2_grpc
 
@@ -35,7 +36,7 @@ class MotionBridge:
             "motion_bridge",
             motion_bridge_pb2_grpc.MotionBridgeServiceStub(channel).Animate,
             self._opening,
-            context.metadata,
+            lambda: context.spans.call("motion_bridge", "open"),
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
@@ -56,7 +57,8 @@ class MotionBridge:
         turn, request = command.turn, pb.AnimateRequest()
         match command:
             case c.StartMotion():
-                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=self._context.trace))
+                trace = self._context.spans.context(turn, "motion_bridge")
+                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=trace))
             case c.MoveAudio():
                 audio = Audio(data=command.data, start_sample=command.start_sample)
                 request.audio.CopyFrom(pb.TurnAudio(turn=turn, audio=audio))
@@ -71,14 +73,14 @@ class MotionBridge:
                 await self.link.discard(lambda waiting: _media_of(waiting) == turn)
         await self.link.send(request)
 
-    def _opening(self) -> pb.AnimateRequest:
+    def _opening(self, trace: TraceContext) -> pb.AnimateRequest:
         return pb.AnimateRequest(
             open=pb.Open(
                 session_id=self._context.session_id,
                 avatar_id=self._context.avatar.motion_avatar_id,
                 format=self._voice,
                 return_frames=pb.ReturnFrames(),
-                trace=self._context.trace,
+                trace=trace,
             )
         )
 

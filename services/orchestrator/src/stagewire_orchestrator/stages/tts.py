@@ -60,18 +60,23 @@ async def voice_format(context: Context, timeout: float) -> AudioFormat:
     """
     avatar = context.avatar
     stub = tts_pb2_grpc.TtsServiceStub(context.channels.to(avatar, "tts"))
-    call = stub.Synthesize(metadata=context.metadata, timeout=timeout)
-    opening = tts_pb2.Open(
-        session_id=context.session_id, turn=1, voice=avatar.voice, language=context.locale
-    )
-    try:
-        await call.write(tts_pb2.SynthesizeRequest(open=opening))
-        first = await call.read()
-    except grpc.aio.AioRpcError as error:
-        problem = from_rpc_error(error)
-        raise StageError(problem.reason, f"tts: {problem.message}", code=problem.code) from None
-    finally:
-        call.cancel()
+    with context.spans.call("tts", "open") as span:
+        call = stub.Synthesize(metadata=span.metadata, timeout=timeout)
+        opening = tts_pb2.Open(
+            session_id=context.session_id,
+            turn=1,
+            voice=avatar.voice,
+            language=context.locale,
+            trace=span.context,
+        )
+        try:
+            await call.write(tts_pb2.SynthesizeRequest(open=opening))
+            first = await call.read()
+        except grpc.aio.AioRpcError as error:
+            problem = from_rpc_error(error)
+            raise StageError(problem.reason, f"tts: {problem.message}", code=problem.code) from None
+        finally:
+            call.cancel()
     if not isinstance(first, tts_pb2.SynthesizeResponse):
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "tts: no `ready`")
     return first.ready.format
@@ -104,7 +109,6 @@ async def synthesize(
         wants_words=True,
         wants_phonemes=True,
         speaking_rate_percent=avatar.speaking_rate_percent,
-        trace=context.trace,
     )
     spoke = False
 
@@ -141,17 +145,21 @@ async def synthesize(
                     return
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "the voice has no end")
 
-    async def once(retried: float | None) -> None:
-        call = stub.Synthesize(metadata=context.metadata, timeout=TURN_SECONDS, wait_for_ready=True)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(write(call))
-                await read(call, retried)
-                writer.cancel()
-        except BaseExceptionGroup as group:
-            raise first_error(group) from None
-        finally:
-            call.cancel()
+    async def once(attempt: int, retried: float | None) -> None:
+        with context.spans.call("tts", "synthesize", turn, attempt) as span:
+            opening.trace.CopyFrom(span.context)
+            call = stub.Synthesize(
+                metadata=span.metadata, timeout=TURN_SECONDS, wait_for_ready=True
+            )
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    writer = tasks.create_task(write(call))
+                    await read(call, retried)
+                    writer.cancel()
+            except BaseExceptionGroup as group:
+                raise first_error(group) from None
+            finally:
+                call.cancel()
 
     await with_retries("tts", turn, once, lambda: spoke, context.post)
 
