@@ -165,7 +165,7 @@ function drawSpan(parent, span) {
 /** What the user said or typed, and how long each answer took. */
 function drawSaid(parent) {
   const spoken = told.spans.filter((span) => span.lane === "user" && span.text).map((span) => [span.start, span.end ?? LONGEST, span.text]);
-  const typed = told.moments.filter((moment) => moment.kind === "typed" && moment.text).map((moment) => [moment.at, moment.at, `⌨ ${moment.text}`]);
+  const typed = told.moments.filter((moment) => moment.kind === "typed" && moment.text).map((moment) => [moment.at, moment.at, `typed: ${moment.text}`]);
   const said = [...spoken, ...typed].sort((one, other) => one[0] - other[0]);
   said.forEach(([start, end, text], k) => {
     const next = said[k + 1]?.[0] ?? LONGEST;
