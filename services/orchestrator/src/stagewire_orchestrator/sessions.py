@@ -23,6 +23,8 @@ from stagewire_orchestrator.rooms import Rooms, check_name, new_room
 from stagewire_orchestrator.session import Session
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
+from stagewire_orchestrator.timeline.recording import Recording
+from stagewire_orchestrator.timeline.shelf import Shelf
 from stagewire_orchestrator.tokens import ApiTokens
 
 IDEMPOTENCY_SECONDS = 600.0
@@ -58,6 +60,9 @@ class Sessions:
         admission: How many at the same time.
         rooms: The rooms of a LiveKit server.
         tokens: Makes what clients show to the HTTP API.
+
+    Attributes:
+        shelf: The timelines of recent sessions.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class Sessions:
         self._admission = admission
         self._livekit = rooms
         self._tokens = tokens
+        self.shelf = Shelf(settings.timeline_sessions, settings.timeline_megabytes << 20)
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -207,6 +213,12 @@ class Sessions:
     async def _start(self, request: pb.CreateSessionRequest, room: str, caused_by: str) -> _Entry:
         avatar_id = self._avatar_id(request.avatar_id)
         session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+        recording = Recording(
+            session_id,
+            avatar_id,
+            content=self._settings.timeline_content,
+            now=asyncio.get_running_loop().time(),
+        )
         session = Session(
             session_id,
             _served_by(self._avatars[avatar_id], request.egress_target),
@@ -215,6 +227,7 @@ class Sessions:
             self._settings.policy(),
             self._settings.microphone_hertz,
             self._target(session_id, room, join_token),
+            recording,
             caused_by,
         )
         record = pb.Session(
@@ -248,6 +261,7 @@ class Sessions:
             del self._entries[session_id]
             raise
         record.state = pb.SESSION_STATE_ACTIVE
+        self.shelf.put(recording)
         return entry
 
     def _target(
@@ -273,6 +287,7 @@ class Sessions:
         await session.end("the session reached its longest time")
 
     def _ended(self, entry: _Entry) -> None:
+        self.shelf.tidy()
         entry.ended_at = asyncio.get_running_loop().time()
         entry.record.state = pb.SESSION_STATE_ENDED
         entry.record.end_time.GetCurrentTime()
