@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from stagewire_cli import proxy
+from support.certificates import self_made
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "envoy"
 
@@ -42,15 +43,6 @@ def validate(bootstrap: str, clusters: str, folder: Path) -> None:
 def certificate(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
     self_made(tmp_path / "tls")
-
-
-def self_made(folder: Path) -> None:
-    """A certificate for localhost, as docs/deploying.md makes one."""
-    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", "tls.key", "-out", "tls.crt"]
-    command = [*made.split(), *names, *files]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
 
 
 @pytest.mark.usefixtures("certificate")
