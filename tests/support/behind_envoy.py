@@ -220,7 +220,10 @@ async def behind_envoy(
 
 @asynccontextmanager
 async def envoy_alone(
-    folder: Path, instances: Mapping[str, Mapping[str, int]], certificates: Path | None = None
+    folder: Path,
+    instances: Mapping[str, Mapping[str, int]],
+    certificates: Path | None = None,
+    ready_path: str = proxy.STAGES_HEALTHY,
 ) -> AsyncIterator[proxy.Addresses]:
     """Envoy with instances that a test brings along, by their clusters."""
     addresses = proxy.Addresses(
@@ -234,7 +237,7 @@ async def envoy_alone(
     proxy.write(folder / "envoy", addresses)
     port = int(addresses.stages.rpartition(":")[2])
     command = proxy.command(folder / "envoy")
-    envoy = Service("envoy", command, port, ready_path=proxy.STAGES_HEALTHY)
+    envoy = Service("envoy", command, port, ready_path=ready_path)
     async with Supervisor([envoy], folder / "logs"):
         yield addresses
 
