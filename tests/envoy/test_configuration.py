@@ -23,7 +23,9 @@ def switched_on(name: str, *marks: str) -> str:
 
 def validate(bootstrap: str, clusters: str, folder: Path) -> None:
     """Has Envoy read both: a bootstrap's dynamic clusters would not be validated with it."""
-    whole = yaml.safe_load(bootstrap.replace("/etc/envoy", str(folder)))
+    for place in ("/etc/envoy", "/etc/stagewire"):
+        bootstrap = bootstrap.replace(place, str(folder))
+    whole = yaml.safe_load(bootstrap)
     resources = yaml.safe_load(clusters)["resources"]
     for resource in resources:
         del resource["@type"]
@@ -31,7 +33,7 @@ def validate(bootstrap: str, clusters: str, folder: Path) -> None:
     del whole["dynamic_resources"]
     (folder / "whole.yaml").write_text(yaml.safe_dump(whole))
     for path in ("envoy.yaml", "whole.yaml"):
-        (folder / "envoy.yaml").write_text(bootstrap.replace("/etc/envoy", str(folder)))
+        (folder / "envoy.yaml").write_text(bootstrap)
         (folder / "clusters.yaml").write_text(clusters)
         command = [proxy.executable(), "--mode", "validate", "-l", "warning", "-c", folder / path]
         ran = subprocess.run(command, capture_output=True, text=True)
@@ -42,7 +44,7 @@ def validate(bootstrap: str, clusters: str, folder: Path) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
-    self_made(tmp_path / "tls")
+    self_made(tmp_path / "tls")  # instead of /etc/stagewire/tls
 
 
 @pytest.mark.usefixtures("certificate")

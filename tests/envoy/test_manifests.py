@@ -126,9 +126,10 @@ def test_the_orchestrator_finds_every_stage_behind_envoy() -> None:
         assert kubernetes[variable] == f"stages:{listeners['stages']}"
         assert compose[variable] == f"envoy:{listeners['stages']}"
     public = of_kind("Service")["envoy"]["spec"]["ports"]
-    assert [one["targetPort"] for one in public] == ["public"], "no stage is on the outside"
+    assert [one["targetPort"] for one in public] == ["public", "public-tls"], "no stage is outside"
     (container,) = pod(of_kind("Deployment")["envoy"])["containers"]
     ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    assert ports.pop("public-tls") == 8443
     assert ports == listeners
     admin = bootstrap["admin"]["address"]["socket_address"]
     assert admin == {"address": "127.0.0.1", "port_value": Ports().envoy_admin}
