@@ -10,7 +10,7 @@ import pytest
 from stagewire_cli import proxy
 from support.behind_envoy import Behind, answered, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
 async def talk(behind: Behind, turns: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 from stagewire_cli import api
 from support.behind_envoy import Behind, answered, finish, rejoined, until
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="session")]
 
 
 @pytest.mark.parametrize("stage", ["asr", "motion_bridge"])

@@ -20,7 +20,7 @@ from stagewire_cli import client as c
 from stagewire_cli.client import Client, join
 from stagewire_cli.stack import Ports, Service, services
 from stagewire_cli.supervisor import Supervisor
-from support.processes import free_port
+from support.processes import free_port, health
 
 SCRIPT = Path(__file__).parents[1] / "envoy" / "scripted_process.py"
 SCRIPTED = {"asr": 2, "llm": 2, "tts": 2, "motion_bridge": 2}
@@ -158,6 +158,9 @@ class Behind:
             for instance in instances:
                 instance.misbehave("")
                 instance.start()
+        for instance in (x for instances in self.stages.values() for x in instances):
+            # Envoy may not have noticed yet that it was away.
+            await until(lambda instance=instance: health(instance.address) == "SERVING")
         for stage, instances in self.stages.items():
             name, wanted = f"cluster.{stage}.membership_healthy", len(instances)
             await until(lambda name=name, wanted=wanted: self.statistics(name) == wanted)
