@@ -13,10 +13,10 @@ import grpc
 import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2_grpc
 from stagewire.llm.v1 import llm_pb2, llm_pb2_grpc
 from stagewire.orchestrator.v1 import orchestrator_pb2, orchestrator_pb2_grpc
-from stagewire.tts.v1 import tts_pb2, tts_pb2_grpc
+from stagewire.tts.v1 import tts_pb2_grpc
 from support.behind_envoy import Behind, answered, envoy_alone
 from support.certificates import self_made
 from websockets.asyncio.client import connect
@@ -69,17 +69,11 @@ async def test_no_stage_is_reached_from_outside(behind: Behind) -> None:
     async with grpc.aio.insecure_channel(f"127.0.0.1:{behind.ports.public}") as channel:
         health = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         warm = llm_pb2_grpc.LlmServiceStub(channel).Warm(llm_pb2.WarmRequest())
-        listing = reflection_pb2.ServerReflectionRequest(list_services="")
-        reflect = reflection_pb2_grpc.ServerReflectionStub(channel)
-        for call in (health, warm):
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await call
-            assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
-        speak = tts_pb2_grpc.TtsServiceStub(channel).Synthesize(iter([tts_pb2.SynthesizeRequest()]))
-        for stream in (speak, reflect.ServerReflectionInfo(iter([listing]))):
-            with pytest.raises(grpc.aio.AioRpcError) as refused:
-                await stream.read()
-            assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+        # Nothing is written to the streams: a write that meets their end would hide its status.
+        speak = tts_pb2_grpc.TtsServiceStub(channel).Synthesize()
+        reflect = reflection_pb2_grpc.ServerReflectionStub(channel).ServerReflectionInfo()
+        for call in (health, warm, speak, reflect):
+            assert await call.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_the_stages_port_knows_no_page_and_no_client(behind: Behind) -> None:
