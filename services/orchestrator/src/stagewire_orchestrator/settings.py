@@ -81,9 +81,10 @@ class OrchestratorSettings(StageSettings):
 
     api_keys: SecretStr = Field(
         SecretStr(""),
-        description="Who may call the HTTP API: keys, comma-separated; `sha256:HEX` stands for a "
-        "key by its hash, `@/a/file` for a file with one of these a line. Empty: anybody, which is "
-        "refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is set.",
+        description="Who may call the session API, by HTTP or gRPC: keys, comma-separated; "
+        "`sha256:HEX` stands for a key by its hash, `@/a/file` for a file with one of these a "
+        "line. Empty: anybody, which is refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is "
+        "set.",
     )
     allow_anonymous: bool = Field(
         False, description="Serve the HTTP API without API_KEYS on an address that others reach."
