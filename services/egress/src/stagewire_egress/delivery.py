@@ -47,6 +47,13 @@ class Uplink(Protocol):
     async def played(self, turn: int, samples: int, stopped: bool) -> None:
         """The client reports its playback; ``stopped`` when it will play no further."""
 
+    async def finished(self, samples: int, interrupted: bool) -> None:
+        """A motion engine that plays by itself plays no more of a turn, and played so much.
+
+        Raises:
+            StageError: INVALID_FIELD when that cannot be true.
+        """
+
     def handed_over(self, turn: int, end_sample: int) -> None:
         """Voice up to ``end_sample`` was given to the client's connection."""
 

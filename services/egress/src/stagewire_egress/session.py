@@ -48,7 +48,8 @@ class Session:
         self._opening = opening
         self._outbox = outbox
         self._clock = clock
-        self._playout = Playout(opening.voice_format.sample_rate_hertz, return_seconds)
+        engine = opening.livekit.publisher == egress_pb2.MEDIA_PUBLISHER_MOTION_ENGINE
+        self._playout = Playout(opening.voice_format.sample_rate_hertz, return_seconds, engine)
         self._timers = asyncio.Event()
         self._microphone_sample = 0
         self._distrusted = False
@@ -204,6 +205,15 @@ class Session:
                 self._distrusted = True
                 await self.fault(error)
             return
+        await self._emit_for_client(reports)
+
+    async def finished(self, samples: int, interrupted: bool) -> None:
+        """A motion engine plays no more of a turn.
+
+        Raises:
+            StageError: INVALID_FIELD when that cannot be true; it then counts for nothing.
+        """
+        reports = self._playout.finished(samples, interrupted, self._clock())
         await self._emit_for_client(reports)
 
     def handed_over(self, turn: int, end_sample: int) -> None:
