@@ -25,12 +25,14 @@ class Driver:
         greeting: str = "",
         policy: Policy | None = None,
         motion_wait: float | None = None,
+        engine_plays: bool = False,
     ) -> None:
         self.now = 100.0
         self.history = History("You are a test.")
         self.machine = Conversation(self.history, greeting, policy or Policy(), self.now)
         self.log: list[tuple[float, c.Command]] = []
-        self.feed(e.Started(HERTZ, motion=True, motion_wait=motion_wait), e.ClientJoined())
+        started = e.Started(HERTZ, True, motion_wait=motion_wait, engine_plays=engine_plays)
+        self.feed(started, e.ClientJoined())
 
     def feed(self, *events: e.Event, after: float = 0.0) -> list[c.Command]:
         """Feeds events at once, ``after`` seconds from now; returns the new commands."""
