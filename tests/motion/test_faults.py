@@ -341,7 +341,7 @@ async def test_a_room_is_handed_to_the_server(rig: Any, refusal: Any) -> None:
         "room": "r",
         "identity": "face",
     }
-    started = await rig(connect_seconds=0.5)
+    started = await rig(connect_seconds=4)
     conversation = await started.conversation(return_frames=None, livekit_room=room)
     await conversation.until(lambda: conversation.of("fault"))
     assert "room" in conversation.of("fault")[0].message

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 logging.getLogger("livekit").setLevel(logging.CRITICAL)  # it quotes tokens
 
 AGENT_ATTRIBUTE = "livekit_agent_identity"
-JOIN_SECONDS = 4.0
+JOIN_SECONDS = 3.0
 """The SDK gives the whole handshake 10 s, stagewire's bridge 5."""
 
 _QUEUE_MILLISECONDS, _FRAME_SECONDS, _GRAIN_SECONDS = 60, 0.020, 0.010
