@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -52,11 +53,13 @@ class Visit:
         page: Playwright's page.
         strangers: Requests that went anywhere but to the stack.
         errors: Errors of the page's scripts, of its policy, and messages that egress refused.
+        sent: JSON messages that went to egress.
     """
 
     page: Page
     strangers: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    sent: list[dict[str, Any]] = field(default_factory=list)
 
     async def start(self) -> None:
         """Presses the one button."""
@@ -155,8 +158,13 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
                 if not any(part in url for part in mine):
                     made.strangers.append(url)
 
+            def overhear(message: str | bytes) -> None:
+                if isinstance(message, str):
+                    made.sent.append(json.loads(message))
+
             page.on("request", lambda request: follow(request.url))
             page.on("websocket", lambda socket: follow(socket.url))
+            page.on("websocket", lambda socket: socket.on("framesent", overhear))
             page.on("pageerror", lambda error: made.errors.append(str(error)))
             page.on(
                 "console",

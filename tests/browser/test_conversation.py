@@ -59,6 +59,14 @@ async def test_a_spoken_question_is_answered_aloud_with_a_moving_face(
     )
     assert moved > 10
     assert await page.page.locator("#waterfall li").count() >= 3
+    told = {
+        message["buffer_milliseconds"]
+        for message in page.sent
+        if message["type"] == "playback" and "buffer_milliseconds" in message
+    }
+    assert len(told) == 1, told  # once measured it stays
+    print(f"the first sound waited {min(told):.1f} ms in the page")
+    assert 0 < min(told) < 5_000
     assert (page.strangers, page.errors) == ([], [])
 
 
@@ -105,6 +113,32 @@ async def test_stop_silences_at_once(visit: Visitor) -> None:
     took = await page.until("globalThis.silent - globalThis.pressed", 5)
     print(f"silent {took:.1f} ms after the key")
     assert took < 500
+    assert page.errors == []
+
+
+# Head angles as shown, and as the engine's idle loop has them at the same moment, for four seconds.
+_FOLLOW_IDLE = """async () => {
+  const rows = [];
+  for (let i = 0; i < 80; i++) {
+    await new Promise((done) => setTimeout(done, 50));
+    const loop = stagewire.session.idle.face(performance.now());
+    rows.push([...stagewire.avatar.pose.head, ...loop.head]);
+  }
+  return rows;
+}"""
+
+
+async def test_between_turns_the_face_does_what_the_motion_engine_says(visit: Visitor) -> None:
+    page = await visit()
+    own = await page.page.evaluate("stagewire.avatar.pose.head")
+    assert any(own), "before a conversation the face has a life of its own"
+    await page.start()
+    await page.until("stagewire.session?.idle")
+    await asyncio.sleep(1)  # it is blended into
+    rows = np.array(await page.page.evaluate(_FOLLOW_IDLE))
+    shown, loop = rows[:, :3], rows[:, 3:]
+    assert loop.std(axis=0).max() > 0.001, "the loop moves"
+    assert np.abs(shown - loop).max() < 0.01
     assert page.errors == []
 
 

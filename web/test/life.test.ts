@@ -36,6 +36,37 @@ test("a turn's face takes over and leaves gently", () => {
   assert.equal(life.pose(now, null, "listening").weights[17], 0);
 });
 
+test("rest is the engine's idle loop where it gives one: blended into, out of, and left for a turn", () => {
+  const life = new Life(seeded());
+  const idle = { weights: new Float32Array(52), head: [0, 0.05, 0] as [number, number, number] };
+  idle.weights.set([0.6, 0.2], 0); // a half blink, a look down
+  const spoken = { weights: new Float32Array(52), head: [0.1, 0, 0] as [number, number, number] };
+  spoken.weights[17] = 0.8;
+  let now = 0;
+  const show = (milliseconds: number, ...faces: [typeof spoken | null, typeof idle | null]) => {
+    let pose = life.pose(now, faces[0], "listening", faces[1]);
+    for (const end = now + milliseconds; now < end; ) {
+      pose = life.pose((now += 16), faces[0], "listening", faces[1]);
+    }
+    return pose;
+  };
+  const entering = show(300, null, idle).weights[0];
+  assert.ok(entering > 0.2 && entering < 0.6, `${entering}`);
+  const resting = show(600, null, idle);
+  assert.ok(Math.abs(resting.weights[0] - 0.6) < 1e-6);
+  assert.deepEqual(resting.head.map((angle) => Math.round(angle * 1e6)), [0, 50_000, 0]);
+  const speaking = show(320, spoken, idle);
+  assert.ok(Math.abs(speaking.weights[17] - 0.8) < 1e-6);
+  assert.equal(speaking.weights[0], 0);
+  assert.deepEqual(speaking.head.map((angle) => Math.round(angle * 1e6)), [100_000, 0, 0]);
+  const back = show(400, null, idle);
+  assert.equal(back.weights[17], 0);
+  assert.ok(Math.abs(back.weights[0] - 0.6) < 1e-6);
+  let blinked = 0;
+  for (let i = 0; i < 60; i++) blinked = Math.max(blinked, show(200, null, null).weights[0]);
+  assert.ok(blinked > 0.7 && show(16, null, null).head[1] !== 0.05, "life of its own goes on");
+});
+
 test("a caption shows the sentence that sounds", () => {
   const points = [..."Hi there. How are you? Fine"];
   assert.equal(points.slice(sentenceStart(points, 14), sentenceEnd(points, 14)).join(""), "How are you?");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { decodeArkit } from "../src/motion/arkit.ts";
+import { IdleLoop } from "../src/motion/idle.ts";
 import { decodeSpatius } from "../src/motion/spatius.ts";
 import { Timeline } from "../src/motion/timeline.ts";
 
@@ -89,4 +90,19 @@ test("bytes that are no such message are null, wherever they are cut", () => {
     assert.ok(cut === null || cut.faces.length <= 1);
   }
   assert.equal(decodeSpatius(Uint8Array.of(255, 255, 255)), null);
+});
+
+test("an idle loop goes on from its end to its beginning, by its own clock", () => {
+  const loop = IdleLoop.from("stagewire.arkit52", 0, [payload(0, 255), payload(255, 0)])!;
+  const jaw = (now: number): number => Math.round(loop.face(now).weights[17] * 1000) / 1000;
+  assert.deepEqual([1000, 1010, 1020, 1050, 1060, 1070, 1080, 1090].map(jaw), [0, 0.5, 1, 0.5, 0, 0, 0, 0.5]);
+  const sparse = IdleLoop.from("spatius.message", 25, [spatius(0.01), spatius(0.06)])!;
+  assert.ok(sparse.face(0).weights[17] < sparse.face(40).weights[17]);
+});
+
+test("no idle loop: none was given, it cannot be read, or its rate is not known", () => {
+  assert.equal(IdleLoop.from("stagewire.arkit52", 50, []), null);
+  assert.equal(IdleLoop.from("stagewire.arkit52", 50, [payload(1), Uint8Array.of(1)]), null);
+  assert.equal(IdleLoop.from("unheard.of", 50, [payload(1)]), null);
+  assert.equal(IdleLoop.from("spatius.message", 0, [spatius(0.01)]), null);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Listener } from "../src/client/transport.ts";
+import type { Joined, Listener } from "../src/client/transport.ts";
 import { WebSocketTransport } from "../src/client/websocket.ts";
 
 /** Stands in for the browser's WebSocket. */
@@ -53,6 +53,16 @@ test("the token goes into the first message, and what was typed before waits for
   sockets[0].says(JOINED);
   assert.equal(told[0][0], "joined");
   assert.deepEqual(JSON.parse(sockets[0].sent[1] as string), { type: "text", text: "too early" });
+  transport.close();
+});
+
+test("what the face does between turns is handed over as bytes", () => {
+  const { sockets, told, transport } = started();
+  const motion = { codec: "stagewire.arkit52", frame_rate: 50, idle: ["AQIy", "AP8="] };
+  sockets[0].says({ ...JOINED, motion });
+  const joined = told[0][1] as Joined;
+  assert.deepEqual([joined.motionCodec, joined.motionRate], ["stagewire.arkit52", 50]);
+  assert.deepEqual(joined.idle.map((payload) => [...payload]), [[1, 2, 50], [0, 255]]);
   transport.close();
 });
 

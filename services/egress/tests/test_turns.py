@@ -40,13 +40,30 @@ async def test_a_turn_completes_when_the_client_has_confirmed_all_of_it(egress: 
     length = await orchestrator.turn(1)
     await client.until("end_of_turn")
     await client.played(1, length // 2)
-    assert (await orchestrator.wait("playback")).played_samples == length // 2
+    playback = await orchestrator.wait("playback")
+    assert playback.played_samples == length // 2
+    assert not playback.HasField("client_buffer")
     assert not orchestrator.all("turn_ended")
     await client.played(1, length)
     ended = await orchestrator.wait("turn_ended")
     assert (ended.turn, ended.played_samples) == (1, length)
     assert ended.reason == turn_pb2.TURN_END_REASON_COMPLETED
     assert ended.timing.since_trigger.ToMilliseconds() >= 0
+
+
+async def test_how_long_the_client_held_the_first_sound_is_told(egress: Any) -> None:
+    orchestrator = await egress.session()
+    client = await egress.client(orchestrator)
+    length = await orchestrator.turn(1)
+    await client.until("end_of_turn")
+    await client.played(1, 100, buffer_milliseconds=82.5)
+    playback = await orchestrator.wait("playback")
+    assert playback.client_buffer.ToMicroseconds() == 82_500
+    await client.played(1, 200, buffer_milliseconds=-1)
+    assert (await client.until("error"))[-1]["code"] == "INVALID_FIELD"
+    await client.played(1, length)
+    assert (await orchestrator.wait("turn_ended")).played_samples == length
+    assert orchestrator.all("playback")[-1].client_buffer.ToMicroseconds() == 82_500
 
 
 async def test_an_interrupt_is_sent_at_once_and_ends_with_the_clients_last_report(

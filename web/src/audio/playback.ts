@@ -67,19 +67,29 @@ export class Playback {
     this.post({ type: "flush", turn });
   }
 
-  /** What the loudspeaker sounds now; `ahead` milliseconds later if asked. */
-  position(ahead = 0): Position | null {
+  /** What the loudspeaker sounds now. */
+  position(): Position | null {
     const { context } = this;
-    const stamp = context.getOutputTimestamp();
-    let seconds = context.currentTime - (context.outputLatency || context.baseLatency || 0);
-    if (stamp.contextTime && stamp.performanceTime) {
-      seconds = stamp.contextTime + (performance.now() - stamp.performanceTime) / 1000;
-    }
-    return this.clock.at(Math.round((seconds + ahead / 1000) * context.sampleRate));
+    const now = performance.now();
+    return this.clock.at(Math.round(((now - this.zero(now)) / 1000) * context.sampleRate));
+  }
+
+  /** When a frame of the device sounds (or did), on the clock of `performance.now()`. */
+  soundsAt(frame: number): number {
+    return this.zero(performance.now()) + (frame / this.context.sampleRate) * 1000;
   }
 
   async close(): Promise<void> {
     await this.context.close();
+  }
+
+  /** When the device's frame 0 sounded, were it never paused. */
+  private zero(now: number): number {
+    const { context } = this;
+    const { contextTime, performanceTime } = context.getOutputTimestamp();
+    if (contextTime && performanceTime) return performanceTime - contextTime * 1000;
+    const latency = context.outputLatency || context.baseLatency || 0;
+    return now - (context.currentTime - latency) * 1000;
   }
 
   private post(message: PlayerMessage): void {

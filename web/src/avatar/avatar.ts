@@ -3,7 +3,7 @@
 import type { Session } from "../client/session.ts";
 import { Life, type Mood } from "./life.ts";
 import { fetchFile, join } from "./model.ts";
-import { Renderer, type Quality } from "./renderer.ts";
+import { Renderer, type Pose, type Quality } from "./renderer.ts";
 
 export type Render = Quality | "auto" | "none";
 
@@ -19,6 +19,8 @@ const SHOWN_KEPT = 6000;
 export class Avatar {
   /** What was shown while it sounded, newest last. */
   readonly shown: Shown[] = [];
+  /** What was shown last. */
+  pose: Pose | null = null;
   session: Session | null = null;
   mood: Mood = "idle";
   private readonly renderer: Renderer | null;
@@ -61,8 +63,8 @@ export class Avatar {
   private frame(now: number): void {
     requestAnimationFrame((next) => this.frame(next));
     const face = this.session?.face() ?? null;
-    const pose = this.life.pose(now, face, this.mood);
-    const drawn = this.renderer ? this.renderer.draw(pose, now) : true;
+    this.pose = this.life.pose(now, face, this.mood, this.session?.idle?.face(now) ?? null);
+    const drawn = this.renderer ? this.renderer.draw(this.pose, now) : true;
     if (!face || !drawn) return;
     const heard = this.session!.playback!.position();
     if (heard?.turn !== face.position.turn) return;

@@ -1,5 +1,6 @@
-// Life of its own: breathing, blinks, small movements of gaze and head, and the way between a
-// turn's face and rest. Time and chance come from outside, so that a test can hold both.
+// The way between a turn's face and rest; and rest itself: the motion engine's idle loop where there
+// is one, else life of its own: blinks, small movements of gaze and head. It always breathes, and
+// always looks a little friendly. Time and chance come from outside, so that a test can hold both.
 
 import { CHANNELS, type Face } from "../motion/arkit.ts";
 import type { Pose } from "./renderer.ts";
@@ -10,18 +11,24 @@ const BLINK = [0, 7];
 const [LOOK_DOWN, LOOK_IN, LOOK_OUT, LOOK_UP] = [1, 2, 3, 4];
 const SMILE = [23, 24];
 const BROW_INNER_UP = 43;
+const MOODS = [...SMILE, BROW_INNER_UP];
 
 const BREATH_SECONDS = 4.2;
 const BLINK_SECONDS = 0.16;
 // Milliseconds in which the face follows a new turn, or comes to rest.
 const ENTER = 60;
 const LEAVE = 180;
+// Milliseconds in which rest passes into the engine's idle loop, or out of it.
+const IDLE = 600;
 
 export class Life {
   private readonly weights = new Float32Array(CHANNELS);
   private readonly spoken = new Float32Array(CHANNELS);
   private head: [number, number, number] = [0, 0, 0];
   private blend = 0;
+  private readonly looped = new Float32Array(CHANNELS);
+  private loopHead: readonly [number, number, number] = [0, 0, 0];
+  private looping = 0;
   private last = 0;
   private blinkAt = 1.2;
   private lookAt = 0;
@@ -31,8 +38,12 @@ export class Life {
 
   constructor(private readonly random: () => number = Math.random) {}
 
-  /** The pose at `now` (milliseconds); `face` is the turn's own, null between turns. */
-  pose(now: number, face: Face | null, mood: Mood): Pose {
+  /**
+   * The pose at `now` (milliseconds).
+   *
+   * `face` is the turn's own, null between turns; `idle` the engine's for now, null where it has none.
+   */
+  pose(now: number, face: Face | null, mood: Mood, idle: Face | null = null): Pose {
     const seconds = now / 1000;
     const passed = Math.min(100, Math.max(0, now - this.last));
     this.last = now;
@@ -43,24 +54,34 @@ export class Life {
       this.spoken.set(face.weights);
       this.head = [...face.head];
     }
+    this.looping = Math.max(0, Math.min(1, this.looping + (idle ? passed : -passed) / IDLE));
+    if (idle) {
+      this.looped.set(idle.weights);
+      this.loopHead = idle.head;
+    }
     this.rest(seconds, passed, mood);
-    const ease = this.blend * this.blend * (3 - 2 * this.blend);
+    const own = 1 - smooth(this.looping);
+    const ease = smooth(this.blend);
     for (let i = 0; i < CHANNELS; i++) {
-      const own = this.weights[i];
-      // A turn's face has its own lids and gaze; a blink that has begun goes on.
+      const alive = this.weights[i];
+      const looped = this.looped[i] * (1 - own);
+      const rest = MOODS.includes(i) ? Math.max(alive, looped) : alive * own + looped;
+      // A turn's face has its own lids and gaze; life's own blinks go on beside them.
       this.weights[i] = Math.max(
-        own * (1 - ease) + this.spoken[i] * ease,
-        BLINK.includes(i) ? own * 0.999 : 0,
+        rest * (1 - ease) + this.spoken[i] * ease,
+        BLINK.includes(i) ? alive * own * 0.999 : 0,
       );
     }
     const sway = this.sway(seconds, mood);
+    const turned = [0, 1, 2].map(
+      (i) =>
+        sway[i] * own * (1 - ease * 0.6) +
+        this.loopHead[i] * (1 - own) * (1 - ease) +
+        this.head[i] * ease,
+    );
     return {
       weights: this.weights,
-      head: [0, 1, 2].map((i) => sway[i] * (1 - ease * 0.6) + this.head[i] * ease) as [
-        number,
-        number,
-        number,
-      ],
+      head: turned as [number, number, number],
       breath: Math.sin((seconds / BREATH_SECONDS) * 2 * Math.PI),
     };
   }
@@ -124,4 +145,9 @@ export class Life {
       0.011 * wave(9.7, 1.1) + 0.02 * this.mood,
     ];
   }
+}
+
+/** From 0 to 1 without a corner at either end. */
+function smooth(part: number): number {
+  return part * part * (3 - 2 * part);
 }

@@ -1,8 +1,10 @@
 // A conversation: a transport, a microphone, a loudspeaker, and what is known about all of it.
 
 import { Capture, MicrophoneError } from "../audio/capture.ts";
+import { FirstSound } from "../audio/first-sound.ts";
 import { Playback, type Position } from "../audio/playback.ts";
 import type { Mark } from "../audio/ring.ts";
+import { IdleLoop } from "../motion/idle.ts";
 import { Timeline, type Shown } from "../motion/timeline.ts";
 import { Emitter } from "./emitter.ts";
 import type { Joined, Listener, Motion, SessionEvent, Transport, Voice, Word } from "./transport.ts";
@@ -50,6 +52,8 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   state: ConversationState = "starting";
   playback: Playback | null = null;
   timeline: Timeline | null = null;
+  /** What the face does between turns; null where the motion engine leaves that to the client. */
+  idle: IdleLoop | null = null;
   private readonly transport: Transport;
   private readonly worklets: Options["worklets"];
   private waiting: ((playback: Playback) => void)[] = [];
@@ -58,6 +62,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private muted = false;
   private words: Word[] = [];
   private wordsTurn = 0;
+  private readonly firstSound = new FirstSound();
   private lastReport = 0;
   private reported = { turn: 0, sample: 0, stopped: false };
   private serverState: ConversationState = "starting";
@@ -138,6 +143,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
 
   joined(joined: Joined): void {
     this.timeline ??= new Timeline(joined.motionCodec, joined.voiceHertz);
+    this.idle ??= IdleLoop.from(joined.motionCodec, joined.motionRate, joined.idle);
     this.opening ??= this.openPlayback(joined.voiceHertz);
     this.emit("connection", { state: "open", message: "" });
   }
@@ -152,6 +158,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   voice({ turn, start, pcm }: Voice): void {
+    if (start === 0) this.firstSound.arrived(turn, performance.now());
     this.withPlayback((playback) => playback.push(turn, start, pcm));
   }
 
@@ -242,6 +249,10 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private marked(mark: Mark): void {
     this.isSounding = mark.running;
     this.showState();
+    if (mark.running) {
+      const at = this.playback!.soundsAt(mark.frame - mark.sample);
+      this.firstSound.sounds(mark.turn, at);
+    }
     if (mark.over === "completed") {
       // It has left for the loudspeaker; it is heard a little later.
       const { outputLatency } = this.playback!.context;
@@ -270,7 +281,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     if (turn < reported.turn || (turn === reported.turn && reported.stopped)) return;
     const before = turn === reported.turn ? reported.sample : 0;
     this.reported = { turn, sample: Math.max(before, Math.floor(sample)), stopped };
-    this.transport.playback(turn, this.reported.sample, stopped);
+    this.transport.playback(turn, this.reported.sample, stopped, this.firstSound.of(turn));
   }
 
   private progress(turn: number, sample: number): void {

@@ -6,6 +6,10 @@ export interface Joined {
   readonly voiceHertz: number;
   /** Empty: a session without motion. */
   readonly motionCodec: string;
+  /** Frames per second of the codec; 0 when its payloads carry their own. */
+  readonly motionRate: number;
+  /** What the face does while no turn is: payloads in that codec, a loop. Empty: as you like. */
+  readonly idle: readonly Uint8Array[];
   /** The turn that goes on; 0 for none. */
   readonly turn: number;
 }
@@ -78,8 +82,12 @@ export interface Transport {
   microphone(pcm: Int16Array): void;
   text(text: string): void;
   interrupt(): void;
-  /** How far the loudspeaker has come in the turn; `stopped` when it goes no further. */
-  playback(turn: number, playedSamples: number, stopped: boolean): void;
+  /**
+   * How far the loudspeaker has come in the turn; `stopped` when it goes no further.
+   *
+   * `buffered`: milliseconds from the arrival of the turn's first voice to its sounding, if known.
+   */
+  playback(turn: number, playedSamples: number, stopped: boolean, buffered?: number): void;
   /** Leaves. */
   close(): void;
 }

@@ -1,5 +1,6 @@
 // Egress' WebSocket as a transport: joins, reads, and comes back after a drop.
 
+import { readJoined } from "./joined.ts";
 import type { Listener, SessionEvent, Transport, Word } from "./transport.ts";
 import { packMicrophone, unpackMedia } from "./wire.ts";
 
@@ -20,6 +21,7 @@ const GIVE_UP_AFTER = 120_000;
 // Old microphone samples are worth less than new ones: beyond this nothing is queued.
 const MOST_BUFFERED_BYTES = 64_000;
 const MOST_UNSENT_TEXTS = 10;
+const MOST_BUFFER_TOLD = 60_000;
 
 type Message = { type: string } & Record<string, unknown>;
 
@@ -61,8 +63,9 @@ export class WebSocketTransport implements Transport {
     this.say({ type: "interrupt" });
   }
 
-  playback(turn: number, playedSamples: number, stopped: boolean): void {
-    this.say({ type: "playback", turn, played_samples: playedSamples, stopped });
+  playback(turn: number, playedSamples: number, stopped: boolean, buffered?: number): void {
+    const known = buffered === undefined ? {} : { buffer_milliseconds: Math.min(buffered, MOST_BUFFER_TOLD) };
+    this.say({ type: "playback", turn, played_samples: playedSamples, stopped, ...known });
   }
 
   close(): void {
@@ -103,22 +106,14 @@ export class WebSocketTransport implements Transport {
   private told(message: Message, listener: Listener): void {
     const turn = message.turn as number;
     switch (message.type) {
-      case "joined": {
-        const motion = message.motion as { codec: string } | null;
-        const voice = message.voice as { sample_rate_hertz: number };
+      case "joined":
         this.isJoined = true;
         this.sent = 0;
         this.failures = 0;
         this.lostAt = 0;
-        listener.joined({
-          sessionId: message.session_id as string,
-          voiceHertz: voice.sample_rate_hertz,
-          motionCodec: motion?.codec ?? "",
-          turn,
-        });
+        listener.joined(readJoined(message));
         for (const text of this.unsent.splice(0)) this.text(text);
         break;
-      }
       case "turn_start":
         listener.turnStart(turn);
         break;

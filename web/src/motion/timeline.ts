@@ -9,6 +9,11 @@ const DECODERS: Record<string, (payload: Uint8Array) => Faces | null> = {
   "spatius.message": decodeSpatius,
 };
 
+/** A payload's frames; null for a codec that is not known here, and for what cannot be read. */
+export function decode(codec: string, payload: Uint8Array): Faces | null {
+  return DECODERS[codec]?.(payload) ?? null;
+}
+
 interface Timed {
   readonly sample: number;
   readonly face: Face;
@@ -40,7 +45,7 @@ export class Timeline {
 
   push({ turn, start, samples, payload }: Motion): void {
     if (turn !== this.turn) return;
-    const decoded = DECODERS[this.codec]?.(payload) ?? null;
+    const decoded = decode(this.codec, payload);
     if (!decoded) {
       this.malformed++;
       return;

@@ -44,8 +44,13 @@ class Uplink(Protocol):
     async def user_interrupt(self) -> None:
         """The user pressed "stop"."""
 
-    async def played(self, turn: int, samples: int, stopped: bool) -> None:
-        """The client reports its playback; ``stopped`` when it will play no further."""
+    async def played(
+        self, turn: int, samples: int, stopped: bool, client_buffer: float | None = None
+    ) -> None:
+        """The client reports its playback; ``stopped`` when it will play no further.
+
+        ``client_buffer``: seconds from the first voice's arrival there to its sounding, if told.
+        """
 
     async def finished(self, samples: int, interrupted: bool) -> None:
         """A motion engine that plays by itself plays no more of a turn, and played so much.

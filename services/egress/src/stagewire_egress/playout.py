@@ -50,6 +50,7 @@ class _Turn:
         cut_at: When it was interrupted, or None.
         first_audio: When its first audio arrived, or None.
         first_sent: When the first audio was handed to the client, or None.
+        client_buffer: Seconds for which the client held it back, by its own clock; None until told.
     """
 
     number: int
@@ -61,6 +62,7 @@ class _Turn:
     cut_at: float | None = None
     first_audio: float | None = None
     first_sent: float | None = None
+    client_buffer: float | None = None
     motion_sample: int = 0
 
     @property
@@ -195,8 +197,17 @@ class Playout:
             turn.sent = max(turn.sent, end_sample)
             turn.first_sent = turn.first_sent if turn.first_sent is not None else now
 
-    def report(self, number: int, samples: int, stopped: bool, now: float) -> list[Report]:
+    def report(
+        self,
+        number: int,
+        samples: int,
+        stopped: bool,
+        now: float,
+        client_buffer: float | None = None,
+    ) -> list[Report]:
         """The client says how far it has played; ``stopped`` when it will play no further.
+
+        ``client_buffer``: seconds from the first voice's arrival there to its sounding, if told.
 
         Raises:
             StageError: INVALID_FIELD when the position cannot be true.
@@ -212,6 +223,8 @@ class Playout:
                 f"playback of turn {number} at sample {samples}; confirmed is {turn.played} and "
                 f"sent is {turn.sent}",
             )
+        if client_buffer is not None:
+            turn.client_buffer = client_buffer
         advanced = samples > turn.played
         if advanced:
             turn.played, turn.waiting_since = samples, now
@@ -221,7 +234,10 @@ class Playout:
             return []
         reports: list[Report] = []
         if advanced:
-            reports.append(egress_pb2.Playback(turn=number, played_samples=samples))
+            playback = egress_pb2.Playback(turn=number, played_samples=samples)
+            if turn.client_buffer is not None:
+                playback.client_buffer.CopyFrom(_duration(turn.client_buffer))
+            reports.append(playback)
         return reports + self._completed(turn, now)
 
     def finished(self, samples: int, interrupted: bool, now: float) -> list[Report]:

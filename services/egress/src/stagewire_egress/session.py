@@ -196,10 +196,12 @@ class Session:
         """The user pressed "stop"."""
         await self._control(Response(user_interrupt=egress_pb2.UserInterrupt()))
 
-    async def played(self, turn: int, samples: int, stopped: bool) -> None:
+    async def played(
+        self, turn: int, samples: int, stopped: bool, client_buffer: float | None = None
+    ) -> None:
         """The client reports its playback; what cannot be true is ignored, and told once."""
         try:
-            reports = self._playout.report(turn, samples, stopped, self._clock())
+            reports = self._playout.report(turn, samples, stopped, self._clock(), client_buffer)
         except StageError as error:
             if not self._distrusted:
                 self._distrusted = True

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -633,19 +634,27 @@ class Playback(_message.Message):
 
     TURN_FIELD_NUMBER: _builtins.int
     PLAYED_SAMPLES_FIELD_NUMBER: _builtins.int
+    CLIENT_BUFFER_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """The turn."""
     played_samples: _builtins.int
     """Samples played. Never goes back within a turn."""
+    @_builtins.property
+    def client_buffer(self) -> _duration_pb2.Duration:
+        """From the arrival of the turn's first voice at the client to its sounding at the loudspeaker, by
+        the client's own clock; zero or more. Absent: the client does not measure it, or not yet.
+        """
+
     def __init__(
         self,
         *,
         turn: _builtins.int = ...,
         played_samples: _builtins.int = ...,
+        client_buffer: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["client_buffer", b"client_buffer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["played_samples", b"played_samples", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_buffer", b"client_buffer", "played_samples", b"played_samples", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -69,12 +69,16 @@ class Join(_Uplink):
 
 
 class PlaybackReport(_Uplink):
-    """How far the client has played a turn; ``stopped`` when it will play no further."""
+    """How far the client has played a turn; ``stopped`` when it will play no further.
+
+    ``buffer_milliseconds``: from the arrival of the turn's first voice there to its sounding.
+    """
 
     type: Literal["playback"]
     turn: int = Field(ge=1, lt=1 << 32)
     played_samples: int = Field(ge=0, lt=1 << 63)
     stopped: bool = False
+    buffer_milliseconds: float | None = Field(default=None, ge=0, le=60_000)
 
 
 class Text(_Uplink):

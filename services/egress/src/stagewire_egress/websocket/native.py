@@ -96,7 +96,13 @@ class NativeWire:
             raise flood(f"more than {MESSAGE_RATE:g} messages per second")
         match frames.parse(message):
             case frames.PlaybackReport() as report:
-                await self._uplink.played(report.turn, report.played_samples, report.stopped)
+                held = report.buffer_milliseconds
+                await self._uplink.played(
+                    report.turn,
+                    report.played_samples,
+                    report.stopped,
+                    None if held is None else held / 1000,
+                )
             case frames.Text() as typed:
                 await self._uplink.user_text(typed.text)
             case frames.Interrupt():
