@@ -93,12 +93,8 @@ class Room:
         self._speeches: deque[_Speech] = deque()
         self._over: deque[str] = deque(maxlen=_REMEMBERED)
         self._news = asyncio.Event()
+        self._spoke = asyncio.Event()
         self._calls: asyncio.Queue[tuple[str, str]] = asyncio.Queue(_REMEMBERED)
-
-    @property
-    def busy(self) -> bool:
-        """Whether something is spoken, or waits to be."""
-        return bool(self._speeches)
 
     # What the client says.
 
@@ -192,6 +188,7 @@ class Room:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._show())
             tasks.create_task(self._tell())
+            tasks.create_task(self._watch())
             while True:
                 self._news.clear()
                 if not self._speeches or not await self._speak(self._speeches[0]):
@@ -241,6 +238,19 @@ class Room:
             self._speeches.popleft()
             self._finished(speech.req_id, speech.taken, interrupted=False)
 
+    async def _watch(self) -> None:
+        """Gives up when nothing is to be said for as long as the client wants to wait."""
+        seconds = self._asked.idle_timeout
+        while seconds:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._spoke.wait()
+            except TimeoutError:
+                if not self._speeches:
+                    self._lost(refusals.silence(seconds))
+                    return
+            self._spoke.clear()
+
     async def _show(self) -> None:
         """A black picture, now and then."""
         black = rtc.VideoFrame(
@@ -254,6 +264,7 @@ class Room:
 
     def _finished(self, req_id: str, samples: int, interrupted: bool) -> None:
         self._over.append(req_id)
+        self._spoke.set()
         seconds: float = samples / self._rate
         how = self._faults.current.playback
         if how is not None:

@@ -130,9 +130,10 @@ class Session:
         ending = refusals.VANISHED
         try:
             async with asyncio.TaskGroup() as group:
-                serving = group.create_task(self._serve(group))
+                tasks = [group.create_task(self._serve(group)), group.create_task(self._watch())]
                 ending = await self._ending
-                serving.cancel()
+                for task in tasks:
+                    task.cancel()
         except* ClientConnectionResetError:
             pass  # it left in the middle of a message
         except* Exception:
@@ -143,7 +144,7 @@ class Session:
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         if not await self._configure():
             return
-        working = [group.create_task(self._perform()), group.create_task(self._watch())]
+        working = [group.create_task(self._perform())]
         if self._room is not None:
             working.append(group.create_task(self._room.run()))
         try:
@@ -245,12 +246,7 @@ class Session:
         if self._options.session_seconds:
             ends[self._began + self._options.session_seconds] = refusals.TIME_IS_UP
         while True:
-            if self._room is not None and self._room.busy:
-                self._last_audio = self._loop.time()
-            if silence := self._configuration.livekit_egress.idle_timeout:
-                ends = {when: end for when, end in ends.items() if end.reason != "idle"}
-                ends[self._last_audio + silence] = refusals.silence(silence)
-            elif idle := self._options.idle_seconds:
+            if idle := self._options.idle_seconds:
                 ends = {when: end for when, end in ends.items() if end.reason != "idle"}
                 ends[self._last_audio + idle] = refusals.idle(idle)
             if not ends:
