@@ -29,7 +29,10 @@ async def running(
     tmp_path_factory: pytest.TempPathFactory, sink: OtlpSink
 ) -> AsyncIterator[Behind]:
     folder = tmp_path_factory.mktemp("envoy")
-    async with behind_envoy(folder, collector=sink.address) as behind:
+    # Envoy samples as its caller does, so the orchestrator has to trace as well.
+    traced = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{sink.address}"}
+    extra = {"orchestrator": traced}
+    async with behind_envoy(folder, collector=sink.address, extra=extra) as behind:
         yield behind
 
 

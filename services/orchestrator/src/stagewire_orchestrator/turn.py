@@ -84,6 +84,7 @@ class Turn:
         finished_at: When egress was told that no more media comes.
         stopped_at: When it was cut short.
         failed: It was cut short because it could not go on.
+        latency_told: Its breakdown was announced.
     """
 
     number: int
@@ -105,6 +106,7 @@ class Turn:
     finished_at: float | None = None
     stopped_at: float | None = None
     failed: bool = False
+    latency_told: bool = False
 
     def move(self, signal: Signal) -> None:
         """Goes to the next phase; a KeyError is a bug in the machine."""
