@@ -54,6 +54,7 @@ class Answering:
 
     def answer(self, user_text: str, phase: Phase, marks: Marks, now: float) -> None:
         """Begins an answer; speculative (``PREPARING``), or to what the history ends with."""
+        marks.llm_started = now
         self._begin(user_text, phase, marks)
         self._call_if_due(now)
 
