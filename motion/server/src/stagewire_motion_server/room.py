@@ -195,12 +195,16 @@ class Room:
                     await self._news.wait()
 
     async def leave(self) -> None:
-        """Leaves, also a room that is just being joined."""
+        """Leaves; does not wait long for a server that is away."""
+        # A bare task: a join that comes late is undone when it comes, and nobody waits for that.
+        undoing = asyncio.create_task(self._undo())
+        await asyncio.wait([undoing], timeout=_LEAVE_SECONDS)
+
+    async def _undo(self) -> None:
         with suppress(Exception):  # the library raises bare Exceptions; the room is left either way
-            async with asyncio.timeout(_LEAVE_SECONDS):
-                if self._connecting is not None:
-                    await asyncio.wait([self._connecting])
-                await self._room.disconnect()
+            if self._connecting is not None:
+                await self._connecting
+            await self._room.disconnect()
         await self._source.aclose()
 
     async def _speak(self, speech: _Speech) -> bool:
@@ -276,7 +280,11 @@ class Room:
             self._report("lk.playback_finished", "all of it" if how == "malformed" else report)
 
     def _report(self, method: str, payload: str) -> None:
-        if self._agent and not self._calls.full():
+        if not self._agent:
+            return  # the client named nobody to be told
+        if self._calls.full():
+            logger.warning("the agent takes no calls; %s is lost", method)
+        else:
             self._calls.put_nowait((method, payload))
 
     async def _tell(self) -> None:
@@ -291,6 +299,8 @@ class Room:
                 )
             except rtc.RpcError as error:
                 logger.warning("the agent did not take %s: %d %s", method, error.code, error)
+            except Exception as error:  # bare ones come from a room that is being lost
+                logger.warning("%s was not told: %s", method, type(error).__name__)
 
     def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         if reason != rtc.DisconnectReason.CLIENT_INITIATED:
