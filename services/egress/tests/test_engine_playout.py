@@ -39,6 +39,16 @@ def told(reports: list[Report]) -> tuple[int, str, int]:
     return ended.turn, reason, ended.played_samples
 
 
+def test_the_beginning_is_told_once_with_how_long_it_took(playout: Playout) -> None:
+    assert playout.began(0.0) == []
+    started(playout, 1, 2.0, 1.0)
+    (begun,) = playout.began(1.3)
+    assert isinstance(begun, egress_pb2.Playback)
+    assert (begun.turn, begun.played_samples) == (1, 0)
+    assert begun.timing.queue_wait.ToMilliseconds() == 300
+    assert playout.began(1.4) == []
+
+
 def test_a_turn_that_was_played_to_its_end(playout: Playout) -> None:
     started(playout, 1, 2.0, 0.0)
     assert told(playout.finished(2 * RATE, False, 2.1)) == (1, "COMPLETED", 2 * RATE)

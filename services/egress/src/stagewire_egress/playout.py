@@ -49,7 +49,8 @@ class _Turn:
         whole: The orchestrator sent its end.
         cut_at: When it was interrupted, or None.
         first_audio: When its first audio arrived, or None.
-        first_sent: When the first audio was handed to the client, or None.
+        first_sent: When the first audio was handed to the client, or a motion engine began to play
+            it; or None.
         client_buffer: Seconds for which the client held it back, by its own clock; None until told.
     """
 
@@ -205,7 +206,8 @@ class Playout:
         turn = self._turns.get(number)
         if turn is not None:
             turn.sent = max(turn.sent, end_sample)
-            turn.first_sent = turn.first_sent if turn.first_sent is not None else now
+            if turn.first_sent is None and not self._engine:
+                turn.first_sent = now
 
     def report(
         self,
@@ -251,6 +253,14 @@ class Playout:
                 playback.timing.CopyFrom(turn.timing(now))
             reports.append(playback)
         return reports + self._completed(turn, now)
+
+    def began(self, now: float) -> list[Report]:
+        """A motion engine says that it plays: the open turn, if that has a voice."""
+        turn = self._turns.get(self.open_turn)
+        if turn is None or not turn.sent or turn.first_sent is not None:
+            return []
+        turn.first_sent = now
+        return [egress_pb2.Playback(turn=turn.number, timing=turn.timing(now))]
 
     def finished(self, samples: int, interrupted: bool, now: float) -> list[Report]:
         """A motion engine says that it will play no more of a turn, and where it ended.

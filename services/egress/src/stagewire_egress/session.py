@@ -216,6 +216,10 @@ class Session:
             return
         await self._emit_for_client(reports)
 
+    async def began(self) -> None:
+        """A motion engine begins to play the open turn."""
+        await self._emit_for_client(self._playout.began(self._clock()))
+
     async def finished(self, samples: int, interrupted: bool) -> None:
         """A motion engine plays no more of a turn.
 

@@ -649,7 +649,8 @@ class Playback(_message.Message):
     @_builtins.property
     def timing(self) -> _timing_pb2.StageTiming:
         """On the turn's first. The trigger is the turn's first audio; queue_wait ends when it was given
-        to the client's connection, since_trigger with the sending of this message.
+        to the client's connection, or when a motion engine that publishes said that it plays;
+        since_trigger ends with the sending of this message.
         """
 
     def __init__(

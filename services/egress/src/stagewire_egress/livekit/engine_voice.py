@@ -144,6 +144,7 @@ class EngineVoice:
         if self._turn is not None and self._turn.clocked_at is None:
             self._turn.clocked_at = self._clock()
             self._news.set()
+            await self._uplink.began()
         return "ok"
 
     async def _finished(self, call: rtc.RpcInvocationData) -> str:
