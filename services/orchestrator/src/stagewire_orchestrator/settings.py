@@ -112,7 +112,9 @@ class OrchestratorSettings(StageSettings):
         description="The LiveKit server, ws:// or wss://; empty: none.",
     )
     livekit_public_url: str = Field(
-        "", description="What clients are told instead, when they reach it by another address."
+        "",
+        description="What clients, and a motion engine that publishes by itself, are told instead, "
+        "when they reach it by another address.",
     )
     livekit_api_key: str = Field(
         "", validation_alias=_also("LIVEKIT_API_KEY"), description="Its API key."
