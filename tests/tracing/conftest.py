@@ -62,6 +62,7 @@ def exporting(to: Sink) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": to.endpoint,
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRET}",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     }
 
 

@@ -17,6 +17,7 @@ from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
 from stagewire_orchestrator.policy import Policy
@@ -57,6 +58,7 @@ class Session:
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
         target: Where the client is, for egress.
+        metrics: Of all sessions.
         caused_by: The caller's traceparent, if it sent one.
     """
 
@@ -69,6 +71,7 @@ class Session:
         policy: Policy,
         microphone_hertz: int,
         target: Callable[[], WebSocketTarget | LiveKitTarget],
+        metrics: ConversationMetrics,
         caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
@@ -82,6 +85,7 @@ class Session:
             session_id,
             avatar.name,
             lambda stage: channels.target(avatar, stage),
+            metrics,
             self._loop.time,
             caused_by,
         )

@@ -18,6 +18,7 @@ from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
 from stagewire.orchestrator.v1 import orchestrator_pb2 as pb
 
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.events import UserInterrupt, UserText
 from stagewire_orchestrator.rooms import Rooms, check_name, new_room
 from stagewire_orchestrator.session import Session
@@ -76,6 +77,7 @@ class Sessions:
         self._admission = admission
         self._livekit = rooms
         self._tokens = tokens
+        self._metrics = ConversationMetrics()
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -215,6 +217,7 @@ class Sessions:
             self._settings.policy(),
             self._settings.microphone_hertz,
             self._target(session_id, room, join_token),
+            self._metrics,
             caused_by,
         )
         record = pb.Session(
