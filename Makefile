@@ -12,8 +12,8 @@ HAVE_GO  := $(shell command -v go)
 help: ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -e 's/:.*##/:/'
 
-demo: .venv/installed ## start everything here, ask it one question, serve (MODELS=small: under 600 MB; ENVOY=0: without the proxy)
-	$(BIN)/stagewire demo --models $(MODELS) $(if $(filter 0,$(ENVOY)),--no-envoy)
+demo: .venv/installed ## start everything here, ask it one question, serve (MODELS=small: under 600 MB; ENVOY=0: without the proxy; TRACES=phoenix: with a trace UI)
+	$(BIN)/stagewire demo --models $(MODELS) $(if $(filter 0,$(ENVOY)),--no-envoy) $(if $(TRACES),--traces $(TRACES))
 
 talk: .venv/installed ## talk to a running demo: WAV="question.wav …" OUT=dir
 	$(BIN)/stagewire talk $(WAV) --out $(OUT)

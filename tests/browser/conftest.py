@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from browser.tools import chromium
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, async_playwright
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
 from support.stack import Stack
@@ -69,6 +69,10 @@ class Visit:
         """Types and sends."""
         await self.page.fill("#text", text)
         await self.page.press("#text", "Enter")
+
+    def alert(self, kind: str) -> Locator:
+        """The line about a kind of problem."""
+        return self.page.locator(f"#alerts [data-kind={kind}]")
 
     async def state(self, state: str, seconds: float = 40) -> None:
         """Waits until the page shows a state."""
@@ -143,20 +147,24 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
     async with AsyncExitStack() as leaving:
 
         async def open_(
-            microphone: Path | None = None, *, again: bool = False, query: str = "render=none"
+            microphone: Path | None = None,
+            *,
+            again: bool = False,
+            query: str = "render=none",
+            flags: tuple[str, ...] = (),
+            url: str = stack.url,
         ) -> Visit:
-            flags: tuple[str, ...] = ()
             if microphone is not None:
                 once = "" if again else "%noloop"
-                flags = (*_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}{once}")
+                flags += (*_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}{once}")
             browser = await leaving.enter_async_context(opened(*flags))
             page = await browser.new_page(viewport={"width": 1100, "height": 720})
             made = Visit(page)
 
-            def follow(url: str) -> None:
-                mine = (f":{stack.ports.orchestrator_http}/", f":{stack.ports.egress_websocket}/")
-                if not any(part in url for part in mine):
-                    made.strangers.append(url)
+            def follow(asked: str) -> None:
+                mine = (f"{url}/", f"ws://127.0.0.1:{stack.ports.egress_websocket}/")
+                if not asked.startswith(mine):
+                    made.strangers.append(asked)
 
             def overhear(message: str | bytes) -> None:
                 if isinstance(message, str):
@@ -174,7 +182,7 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
                     else None
                 ),
             )
-            await page.goto(f"{stack.url}/?{query}")
+            await page.goto(f"{url}/?{query}")
             await made.until("document.documentElement.dataset.shown")
             return made
 

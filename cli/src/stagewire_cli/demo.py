@@ -15,7 +15,8 @@ from typing import Any
 
 from stagekit.model_fetch import FetchError
 
-from stagewire_cli import models, proxy, selfcheck, stack
+from stagewire_cli import models, phoenix, proxy, selfcheck, stack
+from stagewire_cli.phoenix import PhoenixError
 from stagewire_cli.supervisor import PortInUseError, ServiceFailedError, Supervisor, check_ports
 
 _DESCRIPTION = """\
@@ -72,6 +73,11 @@ def add_parser(commands: Any) -> None:
         action="store_true",
         help="no proxy: the services call each other, and clients call them, directly",
     )
+    parser.add_argument(
+        "--traces",
+        choices=["phoenix"],
+        help="also start a trace UI and send every span there (installs 850 MB, once)",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -79,18 +85,24 @@ def _run(arguments: argparse.Namespace) -> int:
     try:
         envoy = not arguments.no_envoy and _has_envoy()
         ports = stack.Ports.chosen(os.environ, envoy=envoy)
-        services = stack.services(ports, models=arguments.models, envoy=envoy)
+        _check_packages()
+        traces = phoenix.install(_say) if arguments.traces else None
+        told = phoenix.variables(ports) if traces else {}
+        services = stack.services(
+            ports, models=arguments.models, envoy=envoy, extra=dict.fromkeys(stack.STAGES, told)
+        )
         if envoy:
-            collector = proxy.collector_of(os.environ)
+            collector = proxy.collector_of({**os.environ, **told})
             folder = stack.state_dir() / "envoy"
             services.insert(0, proxy.service(ports, folder, collector=collector))
-        _check_packages()
+        if traces:
+            services.insert(0, phoenix.service(traces, ports, stack.state_dir() / "phoenix"))
         _check_openmp(services)
         check_ports(services)
         models.fetch(models.chosen(stack.models_needed(arguments.models)))
         public = ports.public if envoy else ports.orchestrator_http
         return asyncio.run(_demo(services, ports, public, arguments))
-    except (FetchError, PortInUseError, ServiceFailedError) as error:
+    except (FetchError, PhoenixError, PortInUseError, ServiceFailedError) as error:
         print(f"stagewire: {error}", file=sys.stderr)
         return 1
 
@@ -177,11 +189,14 @@ def _say(line: str) -> None:
 
 def _next(services: list[stack.Service], ports: stack.Ports, public: int) -> str:
     """What to do now."""
-    envoy = services[0].name == "envoy"
+    names = {service.name for service in services}
+    envoy = "envoy" in names
     grpc, web_socket = (public, public) if envoy else (ports.orchestrator, ports.egress_websocket)
-    behind = f"""\
-  envoy      http://127.0.0.1:{ports.envoy_admin} (its admin page)
-"""
+    behind = ""
+    if envoy:
+        behind += f"  envoy      http://127.0.0.1:{ports.envoy_admin} (its admin page)\n"
+    if "phoenix" in names:
+        behind += f"  traces     http://localhost:{ports.phoenix}\n"
     return f"""\
 serving; Ctrl-C stops everything
 
@@ -191,7 +206,7 @@ serving; Ctrl-C stops everything
              gRPC on 127.0.0.1:{grpc}
   clients    ws://127.0.0.1:{web_socket}/v1/join
              ws://127.0.0.1:{ports.egress_websocket}/ws/agent (Spatius' Backend Mode demos)
-{behind if envoy else ""}in a second terminal:
+{behind}in a second terminal:
   make talk WAV="question.wav" OUT=out
   {_command()} talk --text "Who are you?"\
 """

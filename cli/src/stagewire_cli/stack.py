@@ -23,7 +23,7 @@ _HTTP_BEHIND_ENVOY = 8082
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the services of one stack listen, on 127.0.0.1; the last three are Envoy's."""
+    """Where the services of one stack listen, on 127.0.0.1, with Envoy and the trace UI."""
 
     asr: int = 50051
     llm: int = 50052
@@ -42,6 +42,8 @@ class Ports:
     public: int = 8080
     envoy_stages: int = 50060
     envoy_admin: int = 9901
+    phoenix: int = 6006
+    phoenix_grpc: int = 4317
 
     @classmethod
     def chosen(cls, environment: Mapping[str, str], *, envoy: bool = False) -> Ports:

@@ -8,6 +8,7 @@ import mimetypes
 from collections.abc import Mapping
 from importlib.resources import files
 from importlib.resources.abc import Traversable
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel, Field
@@ -15,11 +16,13 @@ from pydantic import BaseModel, Field
 from stagewire_orchestrator.avatars import Avatar
 
 # Where the client's WebSocket is, only the session says: any wss:// may be connected to, and
-# nothing else leaves this origin.
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self' ws: wss:; worker-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+# nothing else leaves this origin but the question for a session, where somebody else answers it.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self' ws: wss:{sessions}; worker-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+_SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
@@ -47,7 +50,21 @@ class ShownAvatars(BaseModel):
 class PageSettings(BaseModel):
     """What the page is told about its deployment."""
 
-    trace_url: str = Field(description="A session's trace, with {trace_id} in it; empty: none.")
+    trace_url: str = Field(
+        default="", description="A session's trace, with {trace_id} in it; empty: none."
+    )
+    key_required: bool = Field(default=False, description="Whether the session API asks for a key.")
+    sessions_url: str = Field(
+        default="", description="Who creates the page's sessions; empty: this orchestrator."
+    )
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What every file of the page is served with."""
+        url = urlsplit(self.sessions_url)
+        sessions = f" {url.scheme}://{url.netloc}" if url.netloc else ""
+        policy = _POLICY.format(sessions=sessions)
+        return {"Content-Security-Policy": policy, **_SECURITY_HEADERS}
 
 
 class _File:
@@ -61,8 +78,8 @@ class _File:
         self.compressed = gzip.compress(content, 6, mtime=0)
         self.etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
-    def answer(self, request: Request) -> Response:
-        headers = {**SECURITY_HEADERS, "ETag": self.etag, "Vary": "Accept-Encoding"}
+    def answer(self, request: Request, common: Mapping[str, str]) -> Response:
+        headers = {**common, "ETag": self.etag, "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == self.etag:
             return Response(status_code=304, headers=headers)
         headers["X-File-Bytes"] = str(len(self.content))
@@ -77,7 +94,7 @@ class _File:
 def add_page(
     app: FastAPI,
     avatars: Mapping[str, Avatar],
-    trace_url: str = "",
+    settings: PageSettings | None = None,
     folder: Traversable | None = None,
 ) -> None:
     """Adds the page at ``/``, its files, ``GET /v1/avatars`` and ``GET /page.json``.
@@ -85,12 +102,14 @@ def add_page(
     Args:
         app: The HTTP side; its other routes keep their names.
         avatars: Profiles by avatar id, the default first.
-        trace_url: Where a session's trace is shown, with ``{trace_id}`` in it.
+        settings: What the page is told; by default the session API is open, and no trace is shown.
         folder: The built page; the packaged one by default.
 
     Raises:
         SystemExit: When the package was made without the page; says what to do.
     """
+    told = settings or PageSettings()
+    headers = told.headers
     root = folder or files("stagewire_orchestrator").joinpath("static")
     found = dict(_walk(root)) if root.is_dir() else {}
     if "index.html" not in found or "app.js" not in found:
@@ -115,15 +134,18 @@ def add_page(
 
     @app.get("/page.json", include_in_schema=False)
     async def page_settings() -> PageSettings:
-        return PageSettings(trace_url=trace_url)
+        return told
 
-    @app.get("/", include_in_schema=False)
-    async def index(request: Request) -> Response:
-        return found["index.html"].answer(request)
+    def serve(path: str, file: _File) -> None:
+        async def answer(request: Request) -> Response:
+            return file.answer(request, headers)
 
+        app.add_api_route(path, answer, include_in_schema=False)
+
+    serve("/", found["index.html"])
     # A route for each file: nothing else of the disk can be asked for.
     for name, file in found.items():
-        app.add_api_route(f"/{name}", file.answer, include_in_schema=False)
+        serve(f"/{name}", file)
 
 
 def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, _File]]:

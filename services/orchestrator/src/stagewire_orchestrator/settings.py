@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -36,6 +37,12 @@ class OrchestratorSettings(StageSettings):
         "",
         description="Where the page links a session's trace, with {trace_id} in it, such as "
         "http://localhost:16686/trace/{trace_id}; empty: no link.",
+    )
+    page_sessions_url: str = Field(
+        "",
+        description="Who creates the page's sessions, http(s):// or a path of the page's own "
+        "origin: your backend, which holds the API key and decides about visitors. Empty: the "
+        "page asks this orchestrator, and its visitor for a key where there are API_KEYS.",
     )
     avatars: str = Field("", description="Avatar profiles, a YAML file; empty: the packaged ones.")
     microphone_hertz: int = Field(
@@ -121,6 +128,14 @@ class OrchestratorSettings(StageSettings):
     def _is_websocket(cls, value: str) -> str:
         if value and not value.startswith(("ws://", "wss://")):
             raise ValueError("must begin with ws:// or wss://")
+        return value
+
+    @field_validator("page_sessions_url")
+    @classmethod
+    def _is_page_url(cls, value: str) -> str:
+        # It goes into a header: nothing may end the policy's directive there.
+        if value and not re.fullmatch(r"(https?://[\w.:\[\]-]+)?/[^\s;,]*", value):
+            raise ValueError("must be http://…/…, https://…/… or a path that begins with /")
         return value
 
     @model_validator(mode="after")
