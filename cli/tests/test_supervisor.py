@@ -132,10 +132,14 @@ async def test_one_that_never_serves_ends_the_start(ports: Ports, tmp_path: Path
 async def test_one_that_keeps_dying_is_given_up(
     ports: Ports, tmp_path: Path, said: list[str]
 ) -> None:
-    services = [fake("asr", ports.asr), fake("llm", ports.llm, "dies_later")]
+    services = [fake("asr", ports.asr), fake("llm", ports.llm, "dies_at_sigterm")]
     async with Supervisor(services, tmp_path, report=said.append) as running:
+        given_up = asyncio.create_task(running.wait())  # awaited below
+        for _ in range(5):
+            await running.ready("llm")
+            running.kill("llm", signal.SIGTERM)
         with pytest.raises(ServiceFailedError, match="llm died 5 times"):
-            await asyncio.wait_for(running.wait(), 60)
+            await asyncio.wait_for(given_up, 60)
         assert lives(running.pid("asr"))
     assert sum("starts again" in line for line in said) == 4
     assert "the last words" in "\n".join(said)
@@ -201,4 +205,5 @@ async def test_kill_9_of_the_supervisor_ends_its_services(ports: Ports, tmp_path
 
 def test_free_ports_are_distinct() -> None:
     ports = Ports.free()
-    assert len({getattr(ports, name) for name in Ports.__dataclass_fields__}) == 11
+    numbers = [getattr(ports, name) for name in Ports.__dataclass_fields__]
+    assert len(set(numbers)) == len(numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -59,11 +59,12 @@ async def running(folder: Path, collector: str = "", **more: str) -> AsyncIterat
     avatars = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(Path(__file__).with_name("avatars.yaml"))}
     told = {**environment(folder / "backends", HEARD), **avatars, **more}
     extra = dict.fromkeys(STAGES, told)
-    stack = services(ports, extra=extra, user={}, envoy=bool(collector))
+    stack = services(ports, envoy=bool(collector), extra=extra, user={})
     if collector:
         stack.insert(0, proxy.service(ports, folder / "envoy", user={}, collector=collector))
     async with Supervisor(stack, folder / "logs") as supervisor:
-        yield Stack(supervisor, ports)
+        public = ports.public if collector else ports.orchestrator_http
+        yield Stack(supervisor, replace(ports, orchestrator_http=public))
 
 
 def exporting(to: Sink) -> dict[str, str]:
