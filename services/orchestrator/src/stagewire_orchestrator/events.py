@@ -31,9 +31,10 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The user began to speak."""
+    """The user began to speak; ``spoken_at`` is when the first sound of it reached us."""
 
     utterance: int
+    spoken_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from stagekit import log
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
+from stagewire.common.v1.audio_pb2 import Audio
 from stagewire.common.v1.session_event_pb2 import SessionEnded, SessionEvent
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
@@ -30,6 +31,7 @@ from stagewire_orchestrator.stages.egress import Egress
 from stagewire_orchestrator.stages.llm import Warmer, generate
 from stagewire_orchestrator.stages.motion_bridge import MotionBridge
 from stagewire_orchestrator.stages.tts import Script, synthesize, voice_format
+from stagewire_orchestrator.timeline.recording import Recording
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +62,7 @@ class Session:
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
         place: Where the client is, and who publishes there.
+        recording: Follows it, for its timeline.
         caused_by: The caller's traceparent, if it sent one.
     """
 
@@ -72,6 +75,7 @@ class Session:
         policy: Policy,
         microphone_hertz: int,
         place: Place,
+        recording: Recording,
         caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
@@ -80,6 +84,7 @@ class Session:
         self.join_url = ""
         self._place = place
         self.end_reason = ""
+        self._recording = recording
         self._loop = asyncio.get_running_loop()
         self._spans = SessionSpans(
             session_id,
@@ -88,7 +93,7 @@ class Session:
             self._loop.time,
             caused_by,
         )
-        self.trace_id = self._spans.session.trace_id
+        self.trace_id = recording.trace_id = self._spans.session.trace_id
         self._context = Context(session_id, avatar, self.locale, self._spans, channels, self.post)
         self._microphone = pcm(microphone_hertz)
         self._inbox: asyncio.Queue[e.Event] = asyncio.Queue(_INBOX_LIMIT)
@@ -133,6 +138,7 @@ class Session:
                 connected.cancel()
             self._spans.close()
             self._publish(self._farewell())
+            self._recording.end(self.end_reason, self._loop.time())
 
     @property
     def turns(self) -> int:
@@ -178,7 +184,7 @@ class Session:
                     self._voice,
                     self._microphone,
                     motion_bridge_pb2.Ready() if engine_plays else motion,
-                    self._asr.hear,
+                    self._hear,
                 )
                 self._egress_task = run(self._egress.link.run())
                 self.join_url = (await self._egress.link.first_ready()).join_url
@@ -201,8 +207,10 @@ class Session:
                     event = await self._inbox.get()
             except TimeoutError:
                 event = e.Tick()
-            commands = self._machine.handle(event, self._loop.time())
+            now = self._loop.time()
+            commands = self._machine.handle(event, now)
             self._spans.follow(event, commands)
+            self._recording.note(event, commands, now)
             for command in commands:
                 await self._carry_out(command)
             self._progress.set()
@@ -263,6 +271,10 @@ class Session:
             case c.CancelCalls():
                 for task in self._turn_calls.pop(turn).tasks:
                     task.cancel()
+
+    async def _hear(self, audio: Audio) -> None:
+        self._recording.hear(audio.data, self._loop.time())
+        await self._asr.hear(audio)
 
     async def _room_for_audio(self, turn: int) -> None:
         while not self._machine.wants_audio(turn, self._loop.time()):

@@ -24,6 +24,8 @@ from stagewire_orchestrator.rooms import Rooms, check_name, new_room
 from stagewire_orchestrator.session import Session
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
+from stagewire_orchestrator.timeline.recording import Recording
+from stagewire_orchestrator.timeline.shelf import Shelf
 from stagewire_orchestrator.tokens import ApiTokens
 
 IDEMPOTENCY_SECONDS = 600.0
@@ -59,6 +61,9 @@ class Sessions:
         admission: How many at the same time.
         rooms: The rooms of a LiveKit server.
         tokens: Makes what clients show to the HTTP API.
+
+    Attributes:
+        shelf: The timelines of recent sessions.
     """
 
     def __init__(
@@ -77,6 +82,7 @@ class Sessions:
         self._admission = admission
         self._livekit = rooms
         self._tokens = tokens
+        self.shelf = Shelf(settings.timeline_sessions, settings.timeline_megabytes << 20)
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -208,6 +214,12 @@ class Sessions:
     async def _start(self, request: pb.CreateSessionRequest, room: str, caused_by: str) -> _Entry:
         avatar_id = self._avatar_id(request.avatar_id)
         session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+        recording = Recording(
+            session_id,
+            avatar_id,
+            content=self._settings.timeline_content,
+            now=asyncio.get_running_loop().time(),
+        )
         publisher = publisher_of(request, self._avatars[avatar_id])
         session = Session(
             session_id,
@@ -219,6 +231,7 @@ class Sessions:
             self._livekit.place(room, session_id, publisher)
             if room
             else Place(lambda: WebSocketTarget(join_token=join_token)),
+            recording,
             caused_by,
         )
         record = pb.Session(
@@ -253,6 +266,7 @@ class Sessions:
             del self._entries[session_id]
             raise
         record.state = pb.SESSION_STATE_ACTIVE
+        self.shelf.put(recording)
         return entry
 
     async def _run(self, session: Session, room: str, connected: asyncio.Future[None]) -> None:
@@ -271,6 +285,7 @@ class Sessions:
         await session.end("the session reached its longest time")
 
     def _ended(self, entry: _Entry) -> None:
+        self.shelf.tidy()
         entry.ended_at = asyncio.get_running_loop().time()
         entry.record.state = pb.SESSION_STATE_ENDED
         entry.record.end_time.GetCurrentTime()
