@@ -176,10 +176,12 @@ function drawSaid(parent) {
     const next = said[k + 1]?.[0] ?? LONGEST;
     if (visible(start, Math.max(end, next))) label(parent, text, Math.max(x(start), LEFT + 4), x(next) - 8, TOPS.user + 16);
   });
-  for (const turn of told.turns) {
-    if (turn.total === null || !visible(turn.asked_at, turn.asked_at + turn.total)) continue;
-    svg(parent, "text", { x: x(turn.asked_at + turn.total) + 6, y: TOPS.response + 19, class: "big", "pointer-events": "none" }, time(turn.total));
-  }
+  const answers = told.turns.filter((turn) => turn.total !== null);
+  answers.forEach((turn, k) => {
+    const end = turn.asked_at + turn.total, at = x(end) + 6;
+    const room = x(answers[k + 1]?.asked_at ?? Infinity) - at;
+    if (visible(turn.asked_at, end) && room > 48) svg(parent, "text", { x: at, y: TOPS.response + 19, class: "big", "pointer-events": "none" }, time(turn.total));
+  });
 }
 
 /** As much of a text as there is room for. */
