@@ -27,13 +27,15 @@ class Driver:
         policy: Policy | None = None,
         motion_wait: float | None = None,
         content: bool = True,
+        engine_plays: bool = False,
     ) -> None:
         self.now = 100.0
         self.history = History("You are a test.")
         self.machine = Conversation(self.history, greeting, policy or Policy(), self.now)
         self.log: list[tuple[float, c.Command]] = []
         self.recording = Recording("s-1", "ava", content=content, now=self.now)
-        self.feed(e.Started(HERTZ, motion=True, motion_wait=motion_wait), e.ClientJoined())
+        started = e.Started(HERTZ, True, motion_wait=motion_wait, engine_plays=engine_plays)
+        self.feed(started, e.ClientJoined())
 
     def feed(self, *events: e.Event, after: float = 0.0) -> list[c.Command]:
         """Feeds events at once, ``after`` seconds from now; returns the new commands."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from stagekit import log
@@ -13,13 +14,15 @@ from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.audio_pb2 import Audio
 from stagewire.common.v1.session_event_pb2 import SessionEnded, SessionEvent
-from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
+from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
+from stagewire_orchestrator.places import Place
 from stagewire_orchestrator.policy import Policy
 from stagewire_orchestrator.spans import SessionSpans
 from stagewire_orchestrator.stages.asr import Asr
@@ -36,6 +39,7 @@ logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 15.0
 _INBOX_LIMIT = 256
 _EVENTS_KEPT = 1000
+_ROOM_SECONDS = 0.25
 
 
 @dataclass
@@ -58,8 +62,9 @@ class Session:
         channels: Connections to the stages.
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
-        target: Where the client is, for egress.
+        place: Where the client is, and who publishes there.
         recording: Follows it, for its timeline.
+        metrics: Of all sessions.
         caused_by: The caller's traceparent, if it sent one.
     """
 
@@ -71,15 +76,16 @@ class Session:
         channels: Channels,
         policy: Policy,
         microphone_hertz: int,
-        target: Callable[[], WebSocketTarget | LiveKitTarget],
+        place: Place,
         recording: Recording,
+        metrics: ConversationMetrics,
         caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
         self.session_id = session_id
         self.locale = locale or avatar.language
         self.join_url = ""
-        self._target = target
+        self._place = place
         self.end_reason = ""
         self._recording = recording
         self._loop = asyncio.get_running_loop()
@@ -87,6 +93,7 @@ class Session:
             session_id,
             avatar.name,
             lambda stage: channels.target(avatar, stage),
+            metrics,
             self._loop.time,
             caused_by,
         )
@@ -171,15 +178,16 @@ class Session:
                 run(self._asr.link.run())
                 self._voice = await voice_format(self._context, CONNECT_SECONDS)
                 await self._asr.link.first_ready()
-                self._motion = MotionBridge(self._context, self._voice)
+                self._motion = MotionBridge(self._context, self._voice, self._place.engine)
                 run(self._motion.link.run())
                 motion = await self._motion.connect()
+                engine_plays = self._place.engine is not None
                 self._egress = Egress(
                     self._context,
-                    self._target,
+                    self._place.egress,
                     self._voice,
                     self._microphone,
-                    motion,
+                    motion_bridge_pb2.Ready() if engine_plays else motion,
                     self._hear,
                 )
                 self._egress_task = run(self._egress.link.run())
@@ -193,7 +201,8 @@ class Session:
         run(self._warmer.run())
         wait = motion.first_motion_wait.ToNanoseconds() / 1e9
         asked = wait if motion.HasField("first_motion_wait") else None
-        await self.post(e.Started(self._voice.sample_rate_hertz, motion=True, motion_wait=asked))
+        hertz = self._voice.sample_rate_hertz
+        await self.post(e.Started(hertz, True, motion_wait=asked, engine_plays=engine_plays))
 
     async def _converse(self) -> None:
         while not self.end_reason:
@@ -272,8 +281,10 @@ class Session:
         await self._asr.hear(audio)
 
     async def _room_for_audio(self, turn: int) -> None:
-        while not self._machine.wants_audio(turn):
-            await self._progress.wait()
+        while not self._machine.wants_audio(turn, self._loop.time()):
+            with suppress(TimeoutError):  # where nothing is reported, time makes room
+                async with asyncio.timeout(_ROOM_SECONDS):
+                    await self._progress.wait()
 
     # --- telling -----------------------------------------------------------------------------
 

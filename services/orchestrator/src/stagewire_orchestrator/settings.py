@@ -81,9 +81,10 @@ class OrchestratorSettings(StageSettings):
 
     api_keys: SecretStr = Field(
         SecretStr(""),
-        description="Who may call the HTTP API: keys, comma-separated; `sha256:HEX` stands for a "
-        "key by its hash, `@/a/file` for a file with one of these a line. Empty: anybody, which is "
-        "refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is set.",
+        description="Who may call the session API, by HTTP or gRPC: keys, comma-separated; "
+        "`sha256:HEX` stands for a key by its hash, `@/a/file` for a file with one of these a "
+        "line. Empty: anybody, which is refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is "
+        "set.",
     )
     allow_anonymous: bool = Field(
         False, description="Serve the HTTP API without API_KEYS on an address that others reach."
@@ -111,7 +112,9 @@ class OrchestratorSettings(StageSettings):
         description="The LiveKit server, ws:// or wss://; empty: none.",
     )
     livekit_public_url: str = Field(
-        "", description="What clients are told instead, when they reach it by another address."
+        "",
+        description="What clients, and a motion engine that publishes by itself, are told instead, "
+        "when they reach it by another address.",
     )
     livekit_api_key: str = Field(
         "", validation_alias=_also("LIVEKIT_API_KEY"), description="Its API key."

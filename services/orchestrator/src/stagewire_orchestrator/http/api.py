@@ -55,6 +55,7 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
         ] = "",
     ) -> Any:
         """Connects an avatar's stages and says how the client joins."""
+        publisher = wanted.publisher or "unspecified"
         request = pb.CreateSessionRequest(
             avatar_id=wanted.avatar_id,
             transport=pb.Transport.Value(f"TRANSPORT_{wanted.transport.upper()}"),
@@ -62,6 +63,7 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
             room=wanted.room,
             metadata=wanted.metadata,
             idempotency_key=idempotency_key,
+            publisher=pb.Publisher.Value(f"PUBLISHER_{publisher.upper()}"),
         )
         return body(await sessions.create(request, traceparent))
 
