@@ -48,12 +48,18 @@ async def traced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trac
 
 @asynccontextmanager
 async def running(folder: Path, collector: str = "", **more: str) -> AsyncIterator[Stack]:
-    """A stack, with further variables for every service; behind Envoy, if that has a collector."""
+    """A stack, with further variables for every service.
+
+    Args:
+        folder: For its files; new.
+        collector: Where Envoy, in front of the stages, exports to; empty: there is no Envoy.
+        more: The variables.
+    """
     ports = Ports.free()
     avatars = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(Path(__file__).with_name("avatars.yaml"))}
     told = {**environment(folder / "backends", HEARD), **avatars, **more}
     extra = dict.fromkeys(STAGES, told)
-    stack = services(ports, envoy=bool(collector), extra=extra, user={})
+    stack = services(ports, extra=extra, user={}, envoy=bool(collector))
     if collector:
         stack.insert(0, proxy.service(ports, folder / "envoy", user={}, collector=collector))
     async with Supervisor(stack, folder / "logs") as supervisor:
@@ -67,6 +73,7 @@ def exporting(to: Sink) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": to.endpoint,
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRET}",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     }
 
 

@@ -19,6 +19,7 @@ from stagewire.motion_bridge.v1 import motion_bridge_pb2
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
 from stagewire_orchestrator.places import Place
@@ -63,6 +64,7 @@ class Session:
         microphone_hertz: The rate in which the microphone is wanted.
         place: Where the client is, and who publishes there.
         recording: Follows it, for its timeline.
+        metrics: Of all sessions.
         caused_by: The caller's traceparent, if it sent one.
     """
 
@@ -76,6 +78,7 @@ class Session:
         microphone_hertz: int,
         place: Place,
         recording: Recording,
+        metrics: ConversationMetrics,
         caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
@@ -90,6 +93,7 @@ class Session:
             session_id,
             avatar.name,
             lambda stage: channels.target(avatar, stage),
+            metrics,
             self._loop.time,
             caused_by,
         )

@@ -18,6 +18,7 @@ from stagewire.egress.v1.egress_pb2 import WebSocketTarget
 from stagewire.orchestrator.v1 import orchestrator_pb2 as pb
 
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.events import UserInterrupt, UserText
 from stagewire_orchestrator.places import Place, publisher_of
 from stagewire_orchestrator.rooms import Rooms, check_name, new_room
@@ -83,6 +84,7 @@ class Sessions:
         self._livekit = rooms
         self._tokens = tokens
         self.shelf = Shelf(settings.timeline_sessions, settings.timeline_megabytes << 20)
+        self._metrics = ConversationMetrics()
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -232,6 +234,7 @@ class Sessions:
             if room
             else Place(lambda: WebSocketTarget(join_token=join_token)),
             recording,
+            self._metrics,
             caused_by,
         )
         record = pb.Session(
