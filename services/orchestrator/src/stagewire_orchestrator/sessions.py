@@ -83,8 +83,8 @@ class Sessions:
         self._admission = admission
         self._livekit = rooms
         self._tokens = tokens
-        self._metrics = ConversationMetrics()
         self.shelf = Shelf(settings.timeline_sessions, settings.timeline_megabytes << 20)
+        self._metrics = ConversationMetrics()
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -216,8 +216,12 @@ class Sessions:
     async def _start(self, request: pb.CreateSessionRequest, room: str, caused_by: str) -> _Entry:
         avatar_id = self._avatar_id(request.avatar_id)
         session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
-        content, now = self._settings.timeline_content, asyncio.get_running_loop().time()
-        recording = Recording(session_id, avatar_id, content=content, now=now)
+        recording = Recording(
+            session_id,
+            avatar_id,
+            content=self._settings.timeline_content,
+            now=asyncio.get_running_loop().time(),
+        )
         publisher = publisher_of(request, self._avatars[avatar_id])
         session = Session(
             session_id,
