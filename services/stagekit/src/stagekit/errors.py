@@ -80,7 +80,9 @@ class StageError(Exception):
 
     @property
     def reason_name(self) -> str:
-        """The reason as ErrorInfo carries it, such as ``NOT_OPEN``."""
+        """The reason as ErrorInfo carries it, such as ``NOT_OPEN``; a newer one as its number."""
+        if self.reason not in Reason.values():
+            return str(self.reason)
         return Reason.Name(self.reason).removeprefix("ERROR_REASON_")
 
     @property
