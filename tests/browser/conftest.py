@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from support.stack import Stack
 # Mesa's software renderer takes half the time of Chromium's own.
 _DRAWING = ("--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist")
 _MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+# A greeting would be the first turn.
+_AVATARS = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(Path(__file__).with_name("avatars.yaml"))}
 
 # Records what the loudspeaker gets, and hands it over as 16-bit samples at 16 kHz.
 _RECORD = """() => {
@@ -132,9 +135,23 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     chromium()
     ports = Ports.free()
     logs = tmp_path_factory.mktemp("logs")
-    avatars = Path(__file__).with_name("avatars.yaml")
-    extra = {"orchestrator": {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}}
+    extra = {"orchestrator": _AVATARS}
     async with Supervisor(services(ports, extra=extra), logs) as supervisor:
+        yield Stack(supervisor, ports)
+
+
+@asynccontextmanager
+async def beside(
+    stack: Stack, logs: Path, settings: Mapping[str, Mapping[str, str]]
+) -> AsyncIterator[Stack]:
+    """More instances of the named services, with these settings, among the stack's others."""
+    free = asdict(Ports.free())
+    names = [name for name in free for service in settings if name.startswith(service)]
+    ports = replace(stack.ports, **{name: free[name] for name in names})
+    settings = {name: {**_AVATARS, **more} for name, more in settings.items()}
+    every = services(ports, extra=settings)
+    own = [service for service in every if service.name in settings]
+    async with Supervisor(own, logs) as supervisor:
         yield Stack(supervisor, ports)
 
 
