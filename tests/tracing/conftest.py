@@ -59,7 +59,7 @@ async def running(folder: Path, collector: str = "", **more: str) -> AsyncIterat
     avatars = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(Path(__file__).with_name("avatars.yaml"))}
     told = {**environment(folder / "backends", HEARD), **avatars, **more}
     extra = dict.fromkeys(STAGES, told)
-    stack = services(ports, envoy=bool(collector), extra=extra, user={})
+    stack = services(ports, extra=extra, user={}, envoy=bool(collector))
     if collector:
         stack.insert(0, proxy.service(ports, folder / "envoy", user={}, collector=collector))
     async with Supervisor(stack, folder / "logs") as supervisor:

@@ -83,8 +83,8 @@ class Sessions:
         self._admission = admission
         self._livekit = rooms
         self._tokens = tokens
-        self._metrics = ConversationMetrics()
         self.shelf = Shelf(settings.timeline_sessions, settings.timeline_megabytes << 20)
+        self._metrics = ConversationMetrics()
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
