@@ -22,6 +22,8 @@ from support.stack import Stack
 
 # Mesa's software renderer takes half the time of Chromium's own.
 _DRAWING = ("--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist")
+# LiveKit's server is on loopback.
+_ROOMS = ("--allow-loopback-in-peer-connection",)
 _MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 # Records what the loudspeaker gets, and hands it over as 16-bit samples at 16 kHz.
@@ -51,12 +53,14 @@ class Visit:
 
     Attributes:
         page: Playwright's page.
+        asked: Every address that it asked for.
         strangers: Requests that went anywhere but to the stack.
         errors: Errors of the page's scripts, of its policy, and messages that egress refused.
         sent: JSON messages that went to egress.
     """
 
     page: Page
+    asked: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -137,24 +141,29 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 Visitor = Callable[..., Awaitable[Visit]]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def visit(stack: Stack) -> AsyncIterator[Visitor]:
-    """Opens the page: with a recording as microphone, or without any."""
+@asynccontextmanager
+async def visitors(url: str, *others: str) -> AsyncIterator[Visitor]:
+    """Opens the page at ``url``: with a recording as microphone, or without any.
+
+    What it asks anybody for but the page's own server and ``others`` (host:port) is a stranger's.
+    """
+    mine = (url, *(f"//{host}/" for host in others))
     async with AsyncExitStack() as leaving:
 
         async def open_(
             microphone: Path | None = None, *, again: bool = False, query: str = "render=none"
         ) -> Visit:
-            flags: tuple[str, ...] = ()
+            flags = _ROOMS
             if microphone is not None:
                 once = "" if again else "%noloop"
-                flags = (*_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}{once}")
+                file = f"--use-file-for-fake-audio-capture={microphone}{once}"
+                flags = (*flags, *_MICROPHONE, file)
             browser = await leaving.enter_async_context(opened(*flags))
             page = await browser.new_page(viewport={"width": 1100, "height": 720})
             made = Visit(page)
 
             def follow(url: str) -> None:
-                mine = (f":{stack.ports.orchestrator_http}/", f":{stack.ports.egress_websocket}/")
+                made.asked.append(url)
                 if not any(part in url for part in mine):
                     made.strangers.append(url)
 
@@ -174,8 +183,16 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
                     else None
                 ),
             )
-            await page.goto(f"{stack.url}/?{query}")
+            await page.goto(f"{url}/?{query}")
             await made.until("document.documentElement.dataset.shown")
             return made
 
         yield open_
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(stack: Stack) -> AsyncIterator[Visitor]:
+    """Opens the page of the running services."""
+    others = [f"127.0.0.1:{stack.ports.egress_websocket}"]
+    async with visitors(stack.url, *others) as visitor:
+        yield visitor

@@ -120,7 +120,8 @@ async def _demo(
             passed = await _self_check(ports, question)
             if check_only:
                 return 0 if passed else 1
-            _say(_NEXT.format(ports=ports, command=_command()))
+            in_room = _IN_ROOM.format(ports=ports) if os.environ.get("LIVEKIT_URL") else ""
+            _say(_NEXT.format(ports=ports, command=_command(), in_room=in_room))
             await running.wait()
     except asyncio.CancelledError:
         _say("stopped")
@@ -153,7 +154,7 @@ def _say(line: str) -> None:
 _NEXT = """\
 serving; Ctrl-C stops everything
 
-  talk to it in a browser: http://localhost:{ports.orchestrator_http}
+  talk to it in a browser: http://localhost:{ports.orchestrator_http}{in_room}
 
   sessions   http://127.0.0.1:{ports.orchestrator_http}/v1/sessions
              gRPC on 127.0.0.1:{ports.orchestrator}
@@ -162,4 +163,7 @@ serving; Ctrl-C stops everything
 in a second terminal:
   make talk WAV="question.wav" OUT=out
   {command} talk --text "Who are you?"\
+"""
+_IN_ROOM = """
+  in a LiveKit room:       http://localhost:{ports.orchestrator_http}/?transport=livekit\
 """

@@ -159,6 +159,9 @@ def _service(
         for target in STAGES[:-1]:
             if target not in replaced(user):
                 environment[_target(target)] = f"{_LOOPBACK}:{getattr(ports, target)}"
+        if "egress" not in replaced(user) and not user.keys() & _EGRESS_ELSEWHERE:
+            address = f"ws://{_LOOPBACK}:{ports.egress_websocket}"
+            environment["STAGEWIRE_ORCHESTRATOR_PAGE_WEBSOCKETS"] = address
     if stage == "egress" and "STAGEWIRE_EGRESS_SESSION_TARGET" not in user:
         environment["STAGEWIRE_EGRESS_SESSION_TARGET"] = f"{_LOOPBACK}:{ports.orchestrator}"
     return Service(
@@ -177,6 +180,15 @@ def _variable(port: str) -> str:
 def _target(stage: str) -> str:
     return f"STAGEWIRE_ORCHESTRATOR_{stage.upper()}_TARGET"
 
+
+# With one of these the user has said where clients join, or what the page's policy allows.
+_EGRESS_ELSEWHERE = frozenset(
+    {
+        "STAGEWIRE_EGRESS_PUBLIC_URL",
+        "STAGEWIRE_EGRESS_WEBSOCKET_HOST",
+        "STAGEWIRE_ORCHESTRATOR_PAGE_WEBSOCKETS",
+    }
+)
 
 # What MODELS=small tells the stages, beside their defaults.
 _SMALL: Mapping[str, Mapping[str, str]] = {

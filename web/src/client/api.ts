@@ -9,7 +9,11 @@ export interface Avatar {
 }
 
 export interface Created {
-  readonly session: { readonly session_id: string; readonly trace_id?: string };
+  readonly session: {
+    readonly session_id: string;
+    readonly transport: "TRANSPORT_WEBSOCKET" | "TRANSPORT_LIVEKIT";
+    readonly trace_id?: string;
+  };
   readonly url: string;
   readonly client_token: string;
 }
@@ -25,8 +29,10 @@ export const avatars = async (): Promise<Avatar[]> =>
 export const settings = (): Promise<PageSettings> => answer("/page.json");
 
 /** Creates a session; throws a sentence when the server refuses or is away. */
-export const createSession = (avatarId: string): Promise<Created> =>
-  answer("/v1/sessions", { avatar_id: avatarId, transport: "websocket" });
+export const createSession = (
+  avatarId: string,
+  transport: "websocket" | "livekit" = "websocket",
+): Promise<Created> => answer("/v1/sessions", { avatar_id: avatarId, transport });
 
 async function answer<Body>(path: string, body?: object): Promise<Body> {
   const request: RequestInit = body

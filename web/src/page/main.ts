@@ -3,13 +3,11 @@
 import { Avatar, type Render } from "../avatar/avatar.ts";
 import * as api from "../client/api.ts";
 import { connect, type Session } from "../client/session.ts";
-import { WebSocketTransport } from "../client/websocket.ts";
 import { Captions } from "./captions.ts";
 import { Latency } from "./latency.ts";
 import { Picker } from "./picker.ts";
 import { byId, hide } from "./dom.ts";
 
-const WORKLETS = { capture: "/capture.js", playback: "/playback.js" };
 const STATES: Record<string, string> = {
   off: "Ready when you are",
   connecting: "Connecting…",
@@ -87,11 +85,10 @@ class Page {
     this.alert("");
     this.state("connecting");
     try {
-      const created = await api.createSession(this.picker.chosen);
+      const created = await api.createSession(this.picker.chosen, this.transport());
       this.captions.clear();
       this.latency.clear(this.traceOf(created));
-      const transport = new WebSocketTransport(created.url, created.client_token);
-      const session = connect({ transport, worklets: WORKLETS });
+      const session = await connect({ session: created });
       this.session = session;
       if (this.avatar) this.avatar.session = session;
       this.follow(session);
@@ -197,6 +194,12 @@ class Page {
     fresh.textContent = button;
     fresh.addEventListener("click", action);
     old.replaceWith(fresh);
+  }
+
+  /** `?transport=livekit` talks in a LiveKit room. */
+  private transport(): "websocket" | "livekit" {
+    const asked = new URLSearchParams(location.search).get("transport");
+    return asked === "livekit" ? "livekit" : "websocket";
   }
 
   private traceOf(created: api.Created): string {

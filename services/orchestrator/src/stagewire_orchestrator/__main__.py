@@ -42,7 +42,7 @@ async def build(settings: OrchestratorSettings) -> Stage:
             f"{settings.http_host}: {error.strerror}"
         ) from error
     app = build_app(settings, sessions, rooms, tokens)
-    add_page(app, profiles, settings.trace_url)
+    add_page(app, profiles, settings.trace_url, settings.page_connects())
     http = HttpServer(app)
     # Bare tasks, because they go on beside gRPC for as long as the process does.
     serving = asyncio.create_task(http.serve([listener]))

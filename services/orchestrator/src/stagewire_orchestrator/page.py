@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -14,12 +14,12 @@ from pydantic import BaseModel, Field
 
 from stagewire_orchestrator.avatars import Avatar
 
-# Where the client's WebSocket is, only the session says: any wss:// may be connected to, and
-# nothing else leaves this origin.
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
-    "img-src 'self'; connect-src 'self' ws: wss:; worker-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'",
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src {connects}; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Permissions-Policy": "microphone=(self), camera=(), geolocation=()",
@@ -53,7 +53,8 @@ class PageSettings(BaseModel):
 class _File:
     """A file held in memory, also compressed."""
 
-    def __init__(self, name: str, content: bytes) -> None:
+    def __init__(self, name: str, content: bytes, headers: Mapping[str, str]) -> None:
+        self.headers = headers
         suffix = name[name.rfind(".") :]
         self.type = _TYPES.get(suffix) or mimetypes.guess_type(name)[0] or "text/plain"
         self.content = content
@@ -62,7 +63,7 @@ class _File:
         self.etag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
 
     def answer(self, request: Request) -> Response:
-        headers = {**SECURITY_HEADERS, "ETag": self.etag, "Vary": "Accept-Encoding"}
+        headers = {**self.headers, "ETag": self.etag, "Vary": "Accept-Encoding"}
         if request.headers.get("if-none-match") == self.etag:
             return Response(status_code=304, headers=headers)
         headers["X-File-Bytes"] = str(len(self.content))
@@ -78,6 +79,7 @@ def add_page(
     app: FastAPI,
     avatars: Mapping[str, Avatar],
     trace_url: str = "",
+    connects: Sequence[str] = (),
     folder: Traversable | None = None,
 ) -> None:
     """Adds the page at ``/``, its files, ``GET /v1/avatars`` and ``GET /page.json``.
@@ -86,13 +88,19 @@ def add_page(
         app: The HTTP side; its other routes keep their names.
         avatars: Profiles by avatar id, the default first.
         trace_url: Where a session's trace is shown, with ``{trace_id}`` in it.
+        connects: Where the page may connect beside its own origin, in the words of a policy.
         folder: The built page; the packaged one by default.
 
     Raises:
         SystemExit: When the package was made without the page; says what to do.
     """
     root = folder or files("stagewire_orchestrator").joinpath("static")
-    found = dict(_walk(root)) if root.is_dir() else {}
+    policy = _POLICY.format(connects=" ".join(("'self'", *connects)))
+    headers = {"Content-Security-Policy": policy, **_HEADERS}
+    found = {
+        name: _File(name, content, headers)
+        for name, content in (_walk(root) if root.is_dir() else ())
+    }
     if "index.html" not in found or "app.js" not in found:
         raise SystemExit(
             f"{root}: the page is not built. In a checkout: `make page` (needs Node); a wheel "
@@ -126,12 +134,12 @@ def add_page(
         app.add_api_route(f"/{name}", file.answer, include_in_schema=False)
 
 
-def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, _File]]:
-    entries: list[tuple[str, _File]] = []
+def _walk(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
+    entries: list[tuple[str, bytes]] = []
     for entry in folder.iterdir():
         name = f"{prefix}{entry.name}"
         if entry.is_dir():
             entries += _walk(entry, f"{name}/")
         else:
-            entries.append((name, _File(name, entry.read_bytes())))
+            entries.append((name, entry.read_bytes()))
     return entries
