@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from browser.conftest import Visit
 from fake_orchestrator import RATE, FakeOrchestrator
 from fastapi import FastAPI, Response
 from stagewire_motion_codec import arkit52
@@ -20,20 +21,39 @@ from support.livekit_process import Stage
 from support.livekit_turns import speak
 
 FRAMES_PER_SECOND = 50
-# Says when a burst begins in what the loudspeaker gets, as frames of the device.
-TAP = """
+
+# Tells when sound begins after a silence in what the loudspeaker gets, and when it was loud last.
+_TAP = """
 registerProcessor("tap", class extends AudioWorkletProcessor {
   quiet = 0;
-  process([[samples = []]]) {
+  process([[samples]]) {
+    let loud = -1;
+    samples ??= new Float32Array(128);
     samples.forEach((sample, i) => {
       if (Math.abs(sample) < 0.08) { this.quiet++; return; }
-      if (this.quiet > sampleRate / 10) this.port.postMessage(currentFrame + i);
+      loud = currentFrame + i;
+      if (this.quiet > sampleRate / 10) this.port.postMessage({ begins: loud });
       this.quiet = 0;
     });
+    if (loud >= 0) this.port.postMessage({ loud });
     return true;
   }
 });
 """
+_LISTEN = """async () => {
+  const { output, context } = stagewire.session.playback;
+  await context.audioWorklet.addModule("/tap.js");
+  const tap = new AudioWorkletNode(context, "tap");
+  output.connect(tap);
+  globalThis.sounds = { begins: [], loud: 0 };
+  tap.port.onmessage = ({ data: { begins, loud } }) => {
+    const { contextTime, performanceTime } = context.getOutputTimestamp();
+    const at = (frame) => performanceTime + (frame / context.sampleRate - contextTime) * 1000;
+    if (begins) sounds.begins.push(at(begins));
+    if (loud) sounds.loud = at(loud);
+  };
+}"""
+
 
 
 class RoomsPage:
@@ -48,15 +68,15 @@ class RoomsPage:
         self._stage = stage
         self._server = server
         self._created: asyncio.Queue[FakeOrchestrator] = asyncio.Queue()
-        self.rooms: list[str] = []
         self.url = ""
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[RoomsPage]:
         app = FastAPI()
         livekit = self._server.url
-        add_page(app, avatars.load(), connects=[livekit, livekit.replace("ws", "http", 1)])
-        app.get("/tap.js")(lambda: Response(TAP, media_type="text/javascript"))
+        connects = [livekit, livekit.replace("ws", "http", 1), "ws://127.0.0.1:*"]
+        add_page(app, avatars.load(), connects=connects)
+        app.get("/tap.js")(lambda: Response(_TAP, media_type="text/javascript"))
         app.post("/v1/sessions", status_code=201)(self._create)
         listening = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
@@ -76,15 +96,25 @@ class RoomsPage:
             return await self._created.get()
 
     async def _create(self, wanted: dict[str, Any]) -> dict[str, Any]:
-        assert wanted["transport"] == "livekit"
-        room = f"page-{secrets.token_hex(4)}"
-        self.rooms.append(room)
-        self._created.put_nowait(await self._stage.session(room))
-        return {
-            "session": {"session_id": room, "transport": "TRANSPORT_LIVEKIT", "trace_id": ""},
-            "url": self._server.url,
-            "client_token": self._server.token("ann", room),
-        }
+        name = f"page-{secrets.token_hex(4)}"
+        session = {"session_id": name, "transport": f"TRANSPORT_{wanted['transport'].upper()}"}
+        if wanted["transport"] == "livekit":
+            orchestrator = await self._stage.session(name)
+            url, token = self._server.url, self._server.token("ann", name)
+        else:
+            opening = self._stage.opening(name)
+            opening.web_socket.join_token = token = secrets.token_urlsafe(24)
+            orchestrator = self._stage.call()
+            await orchestrator.say(open=opening)
+            url = (await orchestrator.wait("ready")).join_url
+        self._created.put_nowait(orchestrator)
+        return {"session": session, "url": url, "client_token": token}
+
+
+async def listen(page: Visit) -> None:
+    """Follows what the loudspeaker gets from now on: ``sounds`` in the page."""
+    await page.until("globalThis.stagewire?.session?.playback?.source != null")
+    await page.page.evaluate(_LISTEN)
 
 
 async def say(orchestrator: FakeOrchestrator, turn: int, pcm: bytes, end: bool = True) -> int:

@@ -147,13 +147,18 @@ export class LiveKitTransport implements Transport {
         if (topic === MOTION_TOPIC && from?.isAgent) this.packet(data);
       })
       .on(RoomEvent.ParticipantDisconnected, ({ identity }) => {
-        if (identity === this.avatar) this.lost("The avatar has left the room; it may come back.");
+        if (identity !== this.avatar) return;
+        this.known = null;
+        this.lost("The avatar has left the room; it may come back.");
       })
       .on(RoomEvent.SignalReconnecting, () => this.lost("The connection dropped."))
-      .on(RoomEvent.Reconnecting, () => this.lost("The connection dropped."))
+      .on(RoomEvent.Reconnecting, () => {
+        this.known = null;
+        this.lost("The connection dropped.");
+      })
       .on(RoomEvent.Reconnected, () => {
-        // After a short break nobody says `joined` again; after a long one the avatar does.
-        if (this.known && room.remoteParticipants.has(this.avatar)) this.joined(this.known);
+        // The same connection goes on; on a new one the avatar says `joined` when it can hear us.
+        if (this.known) this.joined(this.known);
       })
       .on(RoomEvent.Disconnected, (reason) => {
         // That it could not connect at all, `connect` says.

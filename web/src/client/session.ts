@@ -81,6 +81,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private reported = { turn: 0, sample: 0, stopped: false };
   private serverState: ConversationState = "starting";
   private isSounding = false;
+  private isLost = false;
   private isClosed = false;
 
   constructor(
@@ -160,6 +161,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     this.timeline ??= new Timeline(joined.motionCodec, joined.voiceHertz);
     this.idle ??= IdleLoop.from(joined.motionCodec, joined.motionRate, joined.idle);
     this.opening ??= this.openPlayback(joined);
+    this.isLost = false;
     this.emit("connection", { state: "open", message: "" });
   }
 
@@ -220,6 +222,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   lost(reason: string): void {
+    this.isLost = true;
     this.emit("connection", { state: "reconnecting", message: reason });
   }
 
@@ -326,7 +329,8 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     const state = this.isSounding ? "speaking" : this.serverState;
     if (state === this.state) return;
     this.state = state;
-    this.emit("state", state);
+    // Without a connection the last sound fades out, and that is no news.
+    if (!this.isLost) this.emit("state", state);
   }
 
   private lostMicrophone(): void {
