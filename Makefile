@@ -12,8 +12,8 @@ HAVE_GO  := $(shell command -v go)
 help: ## say what each target does
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -e 's/:.*##/:/'
 
-demo: .venv/installed ## start everything here, ask it one question, serve (MODELS=small: under 600 MB)
-	$(BIN)/stagewire demo --models $(MODELS)
+demo: .venv/installed ## start everything here, ask it one question, serve (MODELS=small: under 600 MB; ENVOY=0: without the proxy; TRACES=phoenix: with a trace UI)
+	$(BIN)/stagewire demo --models $(MODELS) $(if $(filter 0,$(ENVOY)),--no-envoy) $(if $(TRACES),--traces $(TRACES))
 
 talk: .venv/installed ## talk to a running demo: WAV="question.wav …" OUT=dir
 	$(BIN)/stagewire talk $(WAV) --out $(OUT)
@@ -67,7 +67,7 @@ clean: ## remove what was made, but not the models
 
 .venv/installed: .venv/bin/python constraints.txt $(PACKAGES:%=%/pyproject.toml)
 	$(PIP) hatchling editables setuptools
-	$(PIP) --no-build-isolation $(PACKAGES:%=-e ./%)
+	$(PIP) --no-build-isolation $(patsubst %,-e './%',$(PACKAGES:cli=cli[services]))
 	@touch $@
 
 # Without Node the committed page is served as it is; the tests of its sources are skipped, and say so.

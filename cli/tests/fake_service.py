@@ -1,6 +1,6 @@
 """A fake service for the supervisor's tests: health and Describe, or a way of failing.
 
-python fake_service.py PORT [dies | never_serves | ignores_sigterm | dies_later]
+python fake_service.py PORT [dies | never_serves | ignores_sigterm | dies_at_sigterm | has_a_child]
 """
 
 import asyncio
@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
 
 from stagekit.admission import Admission
 from stagekit.server import Stage, serving
@@ -22,9 +21,8 @@ async def main(port: int, mode: str) -> None:
     stage = Stage([], lambda server: None, describe_pb2.StageDescription(), Admission(1))
     async with serving(stage, port=port):
         print("serving", flush=True)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), 0.5 if mode == "dies_later" else None)
-        if mode == "dies_later":
+        await stop.wait()
+        if mode == "dies_at_sigterm":
             print("the last words", flush=True)
             sys.exit(3)
     print("stopped", time.monotonic(), flush=True)

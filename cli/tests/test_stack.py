@@ -32,6 +32,28 @@ def test_what_listens_twice_has_both_ports() -> None:
     assert stack["asr"].other_ports == ()
 
 
+def test_behind_envoy_every_call_goes_to_it_and_clients_too() -> None:
+    ports = Ports.free()
+    user = {"STAGEWIRE_ORCHESTRATOR_TTS_TARGET": "vendor.example:443"}
+    stack = by_name(ports, envoy=True, user=user)
+    inside = f"127.0.0.1:{ports.envoy_stages}"
+    told = stack["orchestrator"].environment
+    targets = {key: value for key, value in told.items() if key.endswith("_TARGET")}
+    assert set(targets.values()) == {inside}
+    assert "STAGEWIRE_ORCHESTRATOR_TTS_TARGET" not in targets, "a vendor is called directly"
+    told = stack["egress"].environment
+    assert told["STAGEWIRE_EGRESS_SESSION_TARGET"] == inside
+    assert told["STAGEWIRE_EGRESS_PUBLIC_URL"] == f"ws://localhost:{ports.public}/v1/join"
+
+
+def test_envoy_has_the_public_port_unless_there_is_none() -> None:
+    assert Ports.chosen({}).orchestrator_http == Ports.chosen({}, envoy=True).public == 8080
+    assert Ports.chosen({}, envoy=True).orchestrator_http == 8082
+    mine = {"STAGEWIRE_ORCHESTRATOR_HTTP_PORT": "9000", "STAGEWIRE_PUBLIC_PORT": "80"}
+    chosen = Ports.chosen(mine, envoy=True)
+    assert (chosen.orchestrator_http, chosen.public) == (9000, 80)
+
+
 def test_ports_are_the_defaults_or_the_user_s() -> None:
     assert Ports.chosen({}) == Ports()
     chosen = Ports.chosen({"STAGEWIRE_ASR_PORT": "6000", "STAGEWIRE_EGRESS_WEBSOCKET_PORT": "6001"})

@@ -105,6 +105,23 @@ async def test_one_that_cannot_start_ends_the_start_with_its_last_lines(
     assert not lives(running.pid("asr"))
 
 
+async def test_what_has_a_ready_path_is_ready_when_that_answers_200(
+    ports: Ports, tmp_path: Path, said: list[str]
+) -> None:
+    served = tmp_path / "served"
+    served.mkdir()
+    command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(ports.envoy_stages))
+    proxy = Service(
+        "envoy", (*command, "-d", str(served)), ports.envoy_stages, ready_path="/stages"
+    )
+    starting = Supervisor([proxy], tmp_path / "logs", report=said.append, ready_seconds=1.5)
+    with pytest.raises(ServiceFailedError, match="envoy does not serve"):
+        await starting.__aenter__()  # 404
+    (served / "stages").touch()
+    async with Supervisor([proxy], tmp_path / "logs", report=said.append):
+        assert any(line.startswith("envoy ready") for line in said)
+
+
 async def test_one_that_never_serves_ends_the_start(ports: Ports, tmp_path: Path) -> None:
     running = Supervisor([fake("asr", ports.asr, "never_serves")], tmp_path, ready_seconds=0.5)
     with pytest.raises(ServiceFailedError, match=r"asr does not serve after 0\.5 s"):
@@ -115,10 +132,14 @@ async def test_one_that_never_serves_ends_the_start(ports: Ports, tmp_path: Path
 async def test_one_that_keeps_dying_is_given_up(
     ports: Ports, tmp_path: Path, said: list[str]
 ) -> None:
-    services = [fake("asr", ports.asr), fake("llm", ports.llm, "dies_later")]
+    services = [fake("asr", ports.asr), fake("llm", ports.llm, "dies_at_sigterm")]
     async with Supervisor(services, tmp_path, report=said.append) as running:
+        given_up = asyncio.create_task(running.wait())  # awaited below
+        for _ in range(5):
+            await running.ready("llm")
+            running.kill("llm", signal.SIGTERM)
         with pytest.raises(ServiceFailedError, match="llm died 5 times"):
-            await asyncio.wait_for(running.wait(), 60)
+            await asyncio.wait_for(given_up, 60)
         assert lives(running.pid("asr"))
     assert sum("starts again" in line for line in said) == 4
     assert "the last words" in "\n".join(said)
@@ -184,4 +205,5 @@ async def test_kill_9_of_the_supervisor_ends_its_services(ports: Ports, tmp_path
 
 def test_free_ports_are_distinct() -> None:
     ports = Ports.free()
-    assert len({getattr(ports, name) for name in Ports.__dataclass_fields__}) == 8
+    numbers = [getattr(ports, name) for name in Ports.__dataclass_fields__]
+    assert len(set(numbers)) == len(numbers)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from browser.tools import chromium
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, async_playwright
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
 from support.stack import Stack
@@ -73,6 +73,10 @@ class Visit:
         """Types and sends."""
         await self.page.fill("#text", text)
         await self.page.press("#text", "Enter")
+
+    def alert(self, kind: str) -> Locator:
+        """The line about a kind of problem."""
+        return self.page.locator(f"#alerts [data-kind={kind}]")
 
     async def state(self, state: str, seconds: float = 40) -> None:
         """Waits until the page shows a state."""
@@ -147,25 +151,29 @@ async def visitors(url: str, *others: str) -> AsyncIterator[Visitor]:
 
     What it asks anybody for but the page's own server and ``others`` (host:port) is a stranger's.
     """
-    mine = (url, *(f"//{host}/" for host in others))
+    mine = tuple(f"{scheme}://{host}/" for scheme in ("ws", "http") for host in others)
     async with AsyncExitStack() as leaving:
 
         async def open_(
-            microphone: Path | None = None, *, again: bool = False, query: str = "render=none"
+            microphone: Path | None = None,
+            *,
+            again: bool = False,
+            query: str = "render=none",
+            flags: tuple[str, ...] = (),
+            url: str = url,
         ) -> Visit:
-            flags = _ROOMS
+            flags += _ROOMS
             if microphone is not None:
                 once = "" if again else "%noloop"
-                file = f"--use-file-for-fake-audio-capture={microphone}{once}"
-                flags = (*flags, *_MICROPHONE, file)
+                flags += (*_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}{once}")
             browser = await leaving.enter_async_context(opened(*flags))
             page = await browser.new_page(viewport={"width": 1100, "height": 720})
             made = Visit(page)
 
-            def follow(url: str) -> None:
-                made.asked.append(url)
-                if not any(part in url for part in mine):
-                    made.strangers.append(url)
+            def follow(asked: str) -> None:
+                made.asked.append(asked)
+                if not asked.startswith((f"{url}/", *mine)):
+                    made.strangers.append(asked)
 
             def overhear(message: str | bytes) -> None:
                 if isinstance(message, str):

@@ -15,7 +15,7 @@ from fastapi import FastAPI, Response
 from stagewire_motion_codec import arkit52
 from stagewire_orchestrator import avatars
 from stagewire_orchestrator.http.server import HttpServer
-from stagewire_orchestrator.page import add_page
+from stagewire_orchestrator.page import PageSettings, add_page
 from support.livekit import LiveKitServer
 from support.livekit_process import Stage
 from support.livekit_turns import speak
@@ -55,7 +55,6 @@ _LISTEN = """async () => {
 }"""
 
 
-
 class RoomsPage:
     """Serves the page and creates sessions in rooms, as the orchestrator's HTTP side does. A fake.
 
@@ -75,7 +74,7 @@ class RoomsPage:
         app = FastAPI()
         livekit = self._server.url
         connects = [livekit, livekit.replace("ws", "http", 1), "ws://127.0.0.1:*"]
-        add_page(app, avatars.load(), connects=connects)
+        add_page(app, avatars.load(), PageSettings(connects=connects))
         app.get("/tap.js")(lambda: Response(_TAP, media_type="text/javascript"))
         app.post("/v1/sessions", status_code=201)(self._create)
         listening = socket.create_server(("127.0.0.1", 0))

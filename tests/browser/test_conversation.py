@@ -143,9 +143,9 @@ async def test_between_turns_the_face_does_what_the_motion_engine_says(visit: Vi
 
 
 async def test_without_a_microphone_one_types(visit: Visitor) -> None:
-    page = await visit()  # nobody answers the permission prompt: Chromium denies it
+    page = await visit()
     await page.start()
-    await expect(page.page.locator("#alert-text")).to_contain_text("microphone", timeout=20_000)
+    await expect(page.page.locator("#alerts")).to_contain_text("microphone", timeout=20_000)
     await page.type("What is the capital of France?")
     await page.state("speaking")
     await page.until(OVER)
@@ -171,6 +171,28 @@ async def test_it_comes_back_after_the_connection_drops(visit: Visitor) -> None:
     await page.until("stagewire.session?.state === document.querySelector('#state').dataset.state")
     assert len(routes) >= 2
     await page.type("What is two plus two?")
+    await page.until("document.querySelectorAll('#log li.avatar').length === 2")
+    assert page.errors == []
+
+
+async def test_a_network_that_goes_away_costs_no_word(visit: Visitor) -> None:
+    page = await visit()
+    await page.page.check("input[value=long]", force=True)
+    await page.type("Tell me the story of a lighthouse keeper.")
+    await page.state("speaking")
+    await expect(page.page.locator("#caption")).not_to_be_empty()  # a word has sounded
+    session = await page.page.evaluate("stagewire.session.transport.token")
+    await page.page.context.set_offline(True)
+    await page.state("trouble", 5)
+    await expect(page.page.locator("#state")).to_have_text("Connection lost, trying again…")
+    await asyncio.sleep(2)
+    await page.page.context.set_offline(False)
+    await page.until("stagewire.session?.transport.isJoined", 10)
+    await page.until("stagewire.session.state === 'listening'", 90)
+    assert await page.page.evaluate("stagewire.session.transport.token") == session
+    assert await page.page.locator("#log li.avatar").count() == 1
+    await expect(page.page.locator("#log li.avatar s")).to_have_count(0)  # all of it was heard
+    await page.type("Thank you!")
     await page.until("document.querySelectorAll('#log li.avatar').length === 2")
     assert page.errors == []
 

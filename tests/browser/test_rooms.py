@@ -44,9 +44,11 @@ def egress_service() -> Iterator[Service]:
 
 @pytest.fixture
 async def page(egress_service: Service, server: LiveKitServer) -> AsyncIterator[RoomsPage]:
-    async with stage_at(egress_service, server) as stage:
-        async with RoomsPage(stage, server).serving() as page:
-            yield page
+    async with (
+        stage_at(egress_service, server) as stage,
+        RoomsPage(stage, server).serving() as page,
+    ):
+        yield page
 
 
 @pytest.fixture
@@ -86,8 +88,8 @@ async def test_in_a_room_one_is_heard_and_hears_and_sees(page: RoomsPage, visit:
 
     assert await visitor.lines("li.user") == ["Who are you?"]
     assert await visitor.lines("li.avatar") == ["I am Ava."]
-    jaws = await visitor.page.evaluate("new Set(stagewire.avatar.shown.map((s) => s.frameSample)).size")
-    assert jaws > 10
+    faces = "new Set(stagewire.avatar.shown.map((s) => s.frameSample)).size"
+    assert await visitor.page.evaluate(faces) > 10
     assert any(url.endswith("/livekit.js") for url in visitor.asked)
     assert (visitor.strangers, visitor.errors) == ([], [])
 
@@ -182,7 +184,8 @@ async def _restart(service: Service, server: OwnServer) -> None:
         ended = await orchestrator.wait("turn_ended", seconds=60)
         assert ended.played_samples == length
         assert (await orchestrator.wait("user_text", seconds=30)).text == "Are you there?"
-        await visitor.until("stagewire.session.state === document.querySelector('#state').dataset.state")
+        shown = "document.querySelector('#state').dataset.state"
+        await visitor.until(f"stagewire.session.state === {shown}")
         spoken = len(orchestrator.all("user_audio"))
         await orchestrator.wait("user_audio", count=spoken + 50, seconds=20)
         await say(orchestrator, 2, tone(440, 1.0))

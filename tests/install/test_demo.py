@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from stagewire_cli import proxy
 from stagewire_cli.stack import STAGES, Ports
 
+ENVOY = ["envoy"] if proxy.executable() else []
 pytestmark = [pytest.mark.slow, pytest.mark.models]
 
 
@@ -75,7 +77,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 def test_a_demo_from_start_to_ctrl_c(demo: Demo) -> None:
     demo.until("self-check passed")
     ready = [line for line in demo.said if re.fullmatch(r"\w+ ready \d+\.\d s", line)]
-    assert sorted(line.split()[0] for line in ready) == sorted(STAGES)
+    assert sorted(line.split()[0] for line in ready) == sorted([*STAGES, *ENVOY])
     assert "somewhere" in demo.until("heard").lower()
     assert len(demo.until("answered").split()) > 1
     demo.until("took .* s from the end of speech")

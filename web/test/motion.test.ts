@@ -32,7 +32,7 @@ test("malformed payloads are null", () => {
   assert.equal(decodeArkit(Uint8Array.of(1, 0, 50, 0)), null);
 });
 
-test("the face between two frames is between them, and stays the last at the end", () => {
+test("the face between two frames is between them, and stays the last for a moment", () => {
   const timeline = new Timeline("stagewire.arkit52", 24_000);
   timeline.start(1);
   timeline.push({ turn: 1, start: 4_800, samples: 960, payload: payload(0, 255) });
@@ -40,6 +40,7 @@ test("the face between two frames is between them, and stays the last at the end
   assert.equal(timeline.face(1, 4_920)!.weights[17], 0.25);
   assert.equal(timeline.face(1, 4_920)!.sample, 4_800);
   assert.equal(timeline.face(1, 9_000)!.weights[17], 1);
+  assert.equal(timeline.face(1, 12_000), null, "motion that stopped does not leave the mouth open");
   assert.equal(timeline.face(2, 4_920), null);
 });
 

@@ -25,7 +25,10 @@ class Socket {
 const JOINED = { type: "joined", session_id: "s", voice: { sample_rate_hertz: 24000 }, motion: null, turn: 0 };
 
 function started(): { sockets: Socket[]; told: [string, ...unknown[]][]; transport: WebSocketTransport } {
-  Object.assign(globalThis, { WebSocket: Socket, window: globalThis });
+  const page = Object.assign(new EventTarget(), {
+    setTimeout: (call: () => void, after: number) => setTimeout(call, after),
+  });
+  Object.assign(globalThis, { WebSocket: Socket, window: page });
   const sockets: Socket[] = [];
   const told: [string, ...unknown[]][] = [];
   const listener = new Proxy({} as Listener, {
@@ -82,6 +85,34 @@ test("it comes back after a drop and counts the microphone from zero again", (co
   const message = sockets[1].sent.at(-1) as ArrayBuffer;
   assert.equal(new DataView(message).getBigInt64(8, true), 0n);
   transport.close();
+});
+
+test("a dead connection is given up: the network is away, it takes nothing, or nobody answers", (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const { sockets, told, transport } = started();
+  sockets[0].says(JOINED);
+  window.dispatchEvent(new Event("offline"));
+  assert.deepEqual(told.at(-1)!.slice(0, 2), ["lost", "The network is away."]);
+  window.dispatchEvent(new Event("online"));
+  assert.equal(sockets.length, 2, "it does not wait when the network is back");
+  sockets[0].onclose({ code: 1006, reason: "" });
+  assert.equal(told.at(-1)![1], "The network is away.", "the old connection's end is no news");
+
+  sockets[1].onopen();
+  sockets[1].says(JOINED);
+  sockets[1].bufferedAmount = 100_000;
+  transport.microphone(new Int16Array(320));
+  context.mock.timers.tick(6_000);
+  transport.microphone(new Int16Array(320));
+  assert.deepEqual(told.at(-1)!.slice(0, 2), ["lost", "The network is stuck."]);
+
+  context.mock.timers.tick(1_000);
+  assert.equal(sockets.length, 3);
+  context.mock.timers.tick(10_000);
+  assert.deepEqual(told.at(-1)!.slice(0, 2), ["lost", "The server does not answer."]);
+  transport.close();
+  context.mock.timers.tick(60_000);
+  assert.equal(sockets.length, 3);
 });
 
 test("it does not come back when told that the session is over", (context) => {

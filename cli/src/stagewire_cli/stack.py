@@ -18,11 +18,12 @@ from stagewire_cli.models import SETS
 STAGES = ("asr", "llm", "tts", "motion_bridge", "egress", "orchestrator")
 
 _LOOPBACK = "127.0.0.1"
+_HTTP_BEHIND_ENVOY = 8082
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the services of one stack listen, on 127.0.0.1."""
+    """Where the services of one stack listen, on 127.0.0.1, with Envoy and the trace UI."""
 
     asr: int = 50051
     llm: int = 50052
@@ -32,15 +33,24 @@ class Ports:
     orchestrator: int = 50050
     egress_websocket: int = 8081
     orchestrator_http: int = 8080
+    public: int = 8080
+    envoy_stages: int = 50060
+    envoy_admin: int = 9901
+    phoenix: int = 6006
+    phoenix_grpc: int = 4317
 
     @classmethod
-    def chosen(cls, environment: Mapping[str, str]) -> Ports:
+    def chosen(cls, environment: Mapping[str, str], *, envoy: bool = False) -> Ports:
         """The default ports, or those that ``STAGEWIRE_<STAGE>_PORT`` and friends name.
+
+        Args:
+            environment: The user's.
+            envoy: Whether Envoy has the public port, so that the orchestrator needs another one.
 
         Raises:
             SystemExit: When a variable is not a port number; the message names it.
         """
-        named = {}
+        named = {"orchestrator_http": _HTTP_BEHIND_ENVOY} if envoy else {}
         for name in cls.__dataclass_fields__:
             variable = _variable(name)
             if value := environment.get(variable):
@@ -68,9 +78,10 @@ class Service:
     Attributes:
         name: The stage's name, such as ``motion_bridge``.
         command: What is executed.
-        port: Its gRPC port, asked for readiness.
+        port: The port that is asked for readiness.
         other_ports: What else it listens on.
         environment: Variables on top of this process' own.
+        ready_path: Ready when a GET of it answers 200; empty: when gRPC health says SERVING.
     """
 
     name: str
@@ -78,12 +89,14 @@ class Service:
     port: int
     other_ports: tuple[int, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    ready_path: str = ""
 
 
 def services(
     ports: Ports,
     *,
     models: str = "default",
+    envoy: bool = False,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     user: Mapping[str, str] = os.environ,
 ) -> list[Service]:
@@ -92,12 +105,14 @@ def services(
     Args:
         ports: Where it listens.
         models: ``default`` or ``small``; see :data:`stagewire_cli.models.SETS`.
+        envoy: Whether they call each other, and clients come, through Envoy;
+            :func:`stagewire_cli.proxy.service` is that one.
         extra: More variables for a stage, by its name; they win over everything.
         user: What the user has set. ``STAGEWIRE_ORCHESTRATOR_<STAGE>_TARGET`` there means that
             this stage is not started here.
     """
     return [
-        _service(stage, ports, models, user, (extra or {}).get(stage, {}))
+        _service(stage, ports, models, envoy, user, (extra or {}).get(stage, {}))
         for stage in STAGES
         if stage not in replaced(user)
     ]
@@ -136,7 +151,12 @@ def state_dir() -> Path:
 
 
 def _service(
-    stage: str, ports: Ports, models: str, user: Mapping[str, str], extra: Mapping[str, str]
+    stage: str,
+    ports: Ports,
+    models: str,
+    envoy: bool,
+    user: Mapping[str, str],
+    extra: Mapping[str, str],
 ) -> Service:
     # What the user has set stands above these defaults, and the table of ports above both.
     defaults = {
@@ -158,12 +178,16 @@ def _service(
     if stage == "orchestrator":
         for target in STAGES[:-1]:
             if target not in replaced(user):
-                environment[_target(target)] = f"{_LOOPBACK}:{getattr(ports, target)}"
+                environment[_target(target)] = _address(target, ports, envoy)
         if "egress" not in replaced(user) and not user.keys() & _EGRESS_ELSEWHERE:
-            address = f"ws://{_LOOPBACK}:{ports.egress_websocket}"
-            environment["STAGEWIRE_ORCHESTRATOR_PAGE_WEBSOCKETS"] = address
-    if stage == "egress" and "STAGEWIRE_EGRESS_SESSION_TARGET" not in user:
-        environment["STAGEWIRE_EGRESS_SESSION_TARGET"] = f"{_LOOPBACK}:{ports.orchestrator}"
+            own = f"ws://{_LOOPBACK}:{ports.egress_websocket}"
+            public = f"ws://localhost:{ports.public}"
+            environment["STAGEWIRE_ORCHESTRATOR_PAGE_WEBSOCKETS"] = public if envoy else own
+    if stage == "egress":
+        told = {"STAGEWIRE_EGRESS_SESSION_TARGET": _address("orchestrator", ports, envoy)}
+        if envoy:
+            told["STAGEWIRE_EGRESS_PUBLIC_URL"] = f"ws://localhost:{ports.public}/v1/join"
+        environment |= {name: value for name, value in told.items() if name not in user}
     return Service(
         name=stage,
         command=(sys.executable, "-m", f"stagewire_{stage}"),
@@ -171,6 +195,11 @@ def _service(
         other_ports=tuple(others.values()),
         environment={**environment, **extra},
     )
+
+
+def _address(stage: str, ports: Ports, envoy: bool) -> str:
+    """Where others call a stage: itself, or Envoy, which knows by the call what is meant."""
+    return f"{_LOOPBACK}:{ports.envoy_stages if envoy else getattr(ports, stage)}"
 
 
 def _variable(port: str) -> str:

@@ -17,14 +17,15 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import grpc
+import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from stagekit.channel import connect
 
@@ -172,7 +173,7 @@ class Supervisor:
             await self._children[name].serving.wait()
 
     def target(self, name: str) -> str:
-        """The gRPC address of a service."""
+        """The address that a service is asked at for its readiness: its gRPC's."""
         return f"{_HOST}:{self._children[name].service.port}"
 
     def log_tail(self, name: str, lines: int = _TAIL_LINES) -> str:
@@ -207,15 +208,13 @@ class Supervisor:
         self._report(f"{name} ready {self._clock() - began:.1f} s")
 
     async def _serves(self, child: _Child) -> bool:
-        """Waits for health SERVING; False when the process ends first."""
-        async with connect(self.target(child.service.name)) as channel:
-            health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no methods
+        """Waits until it serves; False when the process ends first."""
+        target, path = self.target(child.service.name), child.service.ready_path
+        async with _probe_http(target, path) if path else _probe_grpc(target) as probe:
             while child.alive:
-                with suppress(grpc.aio.AioRpcError):
-                    answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
-                    if answer.status == health_pb2.HealthCheckResponse.SERVING and child.alive:
-                        child.serving.set()
-                        return True
+                if await probe() and child.alive:
+                    child.serving.set()
+                    return True
                 await asyncio.sleep(_POLL_SECONDS)
         return False
 
@@ -296,6 +295,34 @@ def check_ports(services: Sequence[Service]) -> None:
         raise PortInUseError(
             f"in use: {'; '.join(taken)}. Perhaps another stagewire runs here: stop that one first."
         )
+
+
+@asynccontextmanager
+async def _probe_grpc(target: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Asks for gRPC health SERVING."""
+    async with connect(target) as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)  # its stubs know no methods
+
+        async def serves() -> bool:
+            with suppress(grpc.aio.AioRpcError):
+                answer = await health.Check(health_pb2.HealthCheckRequest(), timeout=1.0)
+                return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+            return False
+
+        yield serves
+
+
+@asynccontextmanager
+async def _probe_http(target: str, path: str) -> AsyncIterator[Callable[[], Awaitable[bool]]]:
+    """Asks for status 200."""
+    async with httpx.AsyncClient(timeout=1.0, trust_env=False) as client:
+
+        async def serves() -> bool:
+            with suppress(httpx.HTTPError):
+                return (await client.get(f"http://{target}{path}")).status_code == 200
+            return False
+
+        yield serves
 
 
 def _tied_to_this_process() -> tuple[str, ...]:

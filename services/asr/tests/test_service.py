@@ -60,7 +60,7 @@ class ScriptedBackend:
         for event in (
             SpeechStarted(u, 16_000),
             Partial(u, 1, "hello", 3),
-            SpeechStopped(u, 32_000),
+            SpeechStopped(u, 32_000, 33_600),
             EndOfTurn(u, 0.75, 4_800),
             Failed(StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "a hiccup")),
             Final(
@@ -117,6 +117,7 @@ async def test_offsets_are_the_callers(client):
     ]
     assert talk.all("speech_started")[0].sample == 1_048_000
     assert talk.all("speech_stopped")[0].sample == 1_096_000
+    assert talk.all("speech_stopped")[0].heard_sample == 1_100_800
     assert talk.all("partial")[0].stable_characters == 3
     assert talk.all("end_of_turn")[0].silence.ToMilliseconds() == 300
     assert talk.all("fault")[0].reason == error_pb2.ERROR_REASON_BACKEND_FAILED

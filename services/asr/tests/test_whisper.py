@@ -119,6 +119,8 @@ async def test_an_utterance_as_it_happens(client, speech):
     assert final.confidence > 0.5
     assert final.language == "en"
     assert final.timing.since_trigger.ToNanoseconds() > 0
+    stopped = talk.all("speech_stopped")[-1]
+    assert 0 < stopped.heard_sample - stopped.sample < 0.2 * 16_000, "three silent frames"
     check_words(final, talk.all("speech_started")[0].sample, talk.all("speech_stopped")[-1].sample)
 
 

@@ -46,6 +46,15 @@ def test_the_deadline_counts_from_the_last_progress() -> None:
     assert playout.due() is None
 
 
+def test_the_first_report_tells_how_long_the_voice_waited_here() -> None:
+    playout = playing()
+    (first,) = playout.report(1, 2_400, False, 0.35)
+    assert first.timing.queue_wait.ToMilliseconds() == 100, "until the connection took it"
+    assert first.timing.since_trigger.ToMilliseconds() == 350
+    (second,) = playout.report(1, 4_800, False, 0.45)
+    assert not second.HasField("timing")
+
+
 def test_a_stalled_voice_is_not_the_clients_fault() -> None:
     playout = playing(seconds=1)
     playout.report(1, RATE, False, 1.0)

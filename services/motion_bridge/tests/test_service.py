@@ -156,6 +156,9 @@ class Slow(LipsyncFace):
     async def finish(self, turn: int) -> None:
         await self._emit(Completed(turn))
 
+    async def cancel(self, turn: int) -> None:
+        pass
+
     async def _stream(self) -> None:
         while True:
             n, self._frames = self._frames, self._frames + 1

@@ -12,6 +12,7 @@ from stagekit.admission import Admission
 from stagekit.channel import connect
 from stagekit.errors import StageError
 from stagekit.server import Stage, serving
+from stagekit.tracing import root
 from stagewire.asr.v1 import asr_pb2, asr_pb2_grpc
 from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 from stagewire_orchestrator.stages.link import Link
@@ -72,8 +73,8 @@ def link_to(
     return Link(
         "asr",
         asr_pb2_grpc.AsrServiceStub(channel).Transcribe,
-        lambda: asr_pb2.TranscribeRequest(open=asr_pb2.Open(session_id="s")),
-        (),
+        lambda trace: asr_pb2.TranscribeRequest(open=asr_pb2.Open(session_id="s", trace=trace)),
+        lambda: root("session", "s").child("asr open"),
         on_message=heard.on_message,
         on_lost=heard.on_lost,
         on_back=heard.on_back,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from stagewire.common.v1 import error_pb2, turn_pb2
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Delivered, Reported
 from stagewire_orchestrator.policy import Policy
 
 TEXT = "alpha beta gamma delta epsilon zeta eta theta. "
@@ -57,7 +58,8 @@ class Stages:
             case "moved":
                 return [e.MotionEnded(turn)]
             case "played":
-                return [e.Played(turn, at * back // 2)]
+                told = Delivered(Reported(0.01 * back, 0.1), 0.05, 0.02)
+                return [e.Played(turn, at * back // 2, told if back else None)]
             case "ended":
                 reason = turn_pb2.TURN_END_REASON_COMPLETED
                 return [e.EgressEnded(turn, reason, at)]

@@ -6,19 +6,23 @@ import gzip
 import re
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from pydantic import SecretStr, ValidationError
 from stagewire_orchestrator import avatars
-from stagewire_orchestrator.page import add_page
+from stagewire_orchestrator.__main__ import page_settings
+from stagewire_orchestrator.page import PageSettings, add_page
+from stagewire_orchestrator.settings import OrchestratorSettings
 
 STATIC = Path(str(files("stagewire_orchestrator").joinpath("static")))
 
 
-def client(trace_url: str = "") -> httpx.AsyncClient:
+def client(**settings: Any) -> httpx.AsyncClient:
     app = FastAPI()
-    add_page(app, avatars.load(), trace_url)
+    add_page(app, avatars.load(), PageSettings(**settings))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://page")
 
 
@@ -78,7 +82,7 @@ async def test_nothing_but_the_pages_own_files_can_be_asked_for() -> None:
 
 
 async def test_every_packaged_avatar_is_offered_and_has_a_head() -> None:
-    async with client("http://traces/{trace_id}") as http:
+    async with client(trace_url="http://traces/{trace_id}", key_required=True) as http:
         offered = (await http.get("/v1/avatars")).json()["avatars"]
         settings = (await http.get("/page.json")).json()
         looks = {avatar["look"] for avatar in offered}
@@ -87,7 +91,41 @@ async def test_every_packaged_avatar_is_offered_and_has_a_head() -> None:
     assert [avatar["avatar_id"] for avatar in offered] == list(avatars.load())
     assert set(offered[0]) == {"avatar_id", "name", "language", "look"}
     assert len(looks) >= 3
-    assert settings == {"trace_url": "http://traces/{trace_id}"}
+    assert settings == {
+        "trace_url": "http://traces/{trace_id}",
+        "key_required": True,
+        "sessions_url": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("url", "allowed"),
+    [
+        ("", "'self' ws: wss:"),
+        ("/team/session", "'self' ws: wss:"),
+        ("https://team.example/avatar?x=1", "'self' ws: wss: https://team.example"),
+    ],
+)
+async def test_the_policy_lets_the_page_ask_who_creates_its_sessions(
+    url: str, allowed: str
+) -> None:
+    async with client(sessions_url=url) as http:
+        policy = (await http.get("/")).headers["content-security-policy"]
+    assert f"connect-src {allowed};" in policy
+
+
+@pytest.mark.parametrize(
+    "url", ["team.example", "ftp://x/y", "https://x/; script-src *", "//x/y z"]
+)
+def test_an_address_that_is_none_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="http"):
+        OrchestratorSettings(page_sessions_url=url)
+
+
+def test_the_page_knows_that_keys_are_asked_for_and_not_which() -> None:
+    told = page_settings(OrchestratorSettings(api_keys=SecretStr("secret-key")))
+    assert told.key_required
+    assert "secret-key" not in told.model_dump_json()
 
 
 def test_a_package_without_the_page_says_what_to_do(tmp_path: Path) -> None:

@@ -92,8 +92,15 @@ async def test_a_turn_is_contiguous_to_the_sample(
 
 async def test_timing_is_measured(serve: Serve) -> None:
     async with serve() as channel:
-        done = (await call(channel, [opening(), text("Hello there.")]))[-1].done
-    timing = done.timing
+        responses = await call(channel, [opening(), text("Hello there.")])
+    first, *later = [
+        response for response in responses if response.WhichOneof("message") == "audio"
+    ]
+    assert not any(response.HasField("timing") for response in later)
+    timing, early = responses[-1].done.timing, first.timing
+    assert early.queue_wait == timing.queue_wait
+    assert early.compute_to_first_output == timing.compute_to_first_output
+    assert early.since_trigger.ToNanoseconds() <= timing.since_trigger.ToNanoseconds()
     parts = [timing.queue_wait, timing.compute_to_first_output, timing.since_trigger]
     wait, compute, whole = (part.ToNanoseconds() for part in parts)
     assert wait >= 0

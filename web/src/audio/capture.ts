@@ -1,9 +1,11 @@
-// The microphone.
+// The microphone as a device that is open.
+
+import type { Source } from "./microphone.ts";
 
 /** Why there is no microphone, in words for the person in front of it. */
 export class MicrophoneError extends Error {
   constructor(
-    readonly kind: "denied" | "missing" | "busy" | "unsupported",
+    readonly kind: "denied" | "missing" | "busy" | "unsupported" | "gone" | "silenced",
     message: string,
   ) {
     super(message);
@@ -25,11 +27,20 @@ const REASONS: Record<string, MicrophoneError> = {
   ),
 };
 
-export class Capture {
+export class Capture implements Source {
+  onEnded = (): void => {};
+  onSilenced = (_silenced: boolean): void => {};
+
   private constructor(
     private readonly stream: MediaStream,
     private readonly context: AudioContext | null = null,
-  ) {}
+  ) {
+    for (const track of stream.getAudioTracks()) {
+      track.onended = () => this.onEnded();
+      track.onmute = () => this.onSilenced(true);
+      track.onunmute = () => this.onSilenced(false);
+    }
+  }
 
   /**
    * Opens the microphone and hands it over as a track.
@@ -54,7 +65,7 @@ export class Capture {
     const node = new AudioWorkletNode(context, "stagewire-capture", { numberOfOutputs: 0 });
     node.port.onmessage = ({ data }: MessageEvent<Int16Array>) => frame(data);
     context.createMediaStreamSource(stream).connect(node);
-    await context.resume();
+    void context.resume(); // a browser that holds sound back keeps this waiting
     return new Capture(stream, context);
   }
 
@@ -63,12 +74,12 @@ export class Capture {
     for (const track of this.stream.getAudioTracks()) track.enabled = !muted;
   }
 
-  /** Called when the device goes away. */
-  set onEnded(call: () => void) {
-    for (const track of this.stream.getAudioTracks()) track.onended = call;
+  async resume(): Promise<void> {
+    await this.context?.resume();
   }
 
   async close(): Promise<void> {
+    this.onEnded = this.onSilenced = () => {};
     for (const track of this.stream.getTracks()) track.stop();
     await this.context?.close();
   }

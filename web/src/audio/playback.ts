@@ -38,6 +38,10 @@ export class Playback implements Player {
     return new Playback(context, node);
   }
 
+  get hertz(): number {
+    return this.context.sampleRate;
+  }
+
   get output(): AudioNode {
     return this.node;
   }

@@ -10,6 +10,8 @@ export interface Position {
 
 export interface Player {
   readonly context: AudioContext;
+  /** Samples of the voice per second. */
+  readonly hertz: number;
   /** Where the sound comes from, for whoever records or measures it. */
   readonly output: AudioNode;
   /** Called when the position is known anew, about 30 times a second while it plays. */

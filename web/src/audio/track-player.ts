@@ -31,7 +31,7 @@ export class TrackPlayer implements Player {
   private told: Position = { turn: 0, sample: 0, running: false };
   private completed = 0;
 
-  constructor(private readonly hertz: number) {
+  constructor(readonly hertz: number) {
     this.stretches = new Stretches(hertz);
     this.gain.connect(this.context.destination);
     this.element.muted = true;

@@ -1,7 +1,8 @@
 // A conversation: a transport, a microphone, a loudspeaker, and what is known about all of it.
 
-import { Capture, MicrophoneError } from "../audio/capture.ts";
+import { Capture } from "../audio/capture.ts";
 import { FirstSound } from "../audio/first-sound.ts";
+import { Microphone, type MicrophoneState } from "../audio/microphone.ts";
 import { Playback } from "../audio/playback.ts";
 import type { Player, Position } from "../audio/player.ts";
 import type { Mark } from "../audio/ring.ts";
@@ -33,7 +34,9 @@ export interface SessionEvents {
   turn: { turn: number; reason: string; text: string; heardCharacters: number };
   latency: { turn: number; milliseconds: number; parts: LatencyPart[] };
   notice: { message: string };
-  microphone: { on: boolean; muted: boolean; problem: MicrophoneError | null };
+  microphone: MicrophoneState;
+  /** Whether the lips move with what sounds, and whether they ever did or could. */
+  lips: { moving: boolean; ever: boolean };
   /** True while the browser holds sound back until somebody clicks. */
   blocked: boolean;
 }
@@ -53,12 +56,15 @@ interface Worklets {
 }
 
 const REPORT_EVERY = 100;
+// Milliseconds of voice without motion after which the lips are said to rest.
+const LIPS_LATE = 500;
 
 /** Joins a session. Call it from a click, so that the browser lets it sound. */
 export async function connect({ session: created, transport, worklets }: Options): Promise<Session> {
   const chosen = transport ?? (created && (await transportOf(created)));
   if (!chosen) throw new TypeError("connect needs a session, or a transport");
-  const session = new Session(chosen, worklets ?? { capture: beside("capture.js"), playback: beside("playback.js") });
+  const packaged = { capture: beside("capture.js"), playback: beside("playback.js") };
+  const session = new Session(chosen, worklets ?? packaged);
   // In a later task, so that the caller can listen first.
   setTimeout(() => session.open());
   return session;
@@ -72,8 +78,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   idle: IdleLoop | null = null;
   private waiting: ((playback: Player) => void)[] = [];
   private opening: Promise<void> | null = null;
-  private capture: Capture | null = null;
-  private muted = false;
+  private readonly microphone: Microphone;
   private words: Word[] = [];
   private wordsTurn = 0;
   private readonly firstSound = new FirstSound();
@@ -82,6 +87,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private serverState: ConversationState = "starting";
   private isSounding = false;
   private isLost = false;
+  private lips = { moving: true, ever: true };
   private isClosed = false;
 
   constructor(
@@ -89,6 +95,11 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     private readonly worklets: Worklets,
   ) {
     super();
+    this.microphone = new Microphone(
+      () => this.openCapture(),
+      (state) => this.emit("microphone", state),
+      navigator.mediaDevices,
+    );
   }
 
   /** Joins; `connect` does this. */
@@ -99,25 +110,8 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   /** Opens the microphone, mutes it, or lets it go on; never throws, tells `microphone`. */
-  async setMicrophone(on: boolean): Promise<void> {
-    let problem: MicrophoneError | null = null;
-    this.muted = !on;
-    if (on && !this.capture) {
-      try {
-        const capture = await this.openCapture();
-        if (this.isClosed) {
-          await capture.close();
-          return;
-        }
-        this.capture = capture;
-        capture.onEnded = () => this.lostMicrophone();
-      } catch (error) {
-        if (!(error instanceof MicrophoneError)) throw error;
-        problem = error;
-      }
-    }
-    if (this.capture) this.capture.muted = this.muted;
-    this.emit("microphone", { on: this.capture !== null, muted: this.muted, problem });
+  setMicrophone(on: boolean): Promise<void> {
+    return this.microphone.set(on);
   }
 
   /** Says something by keyboard. */
@@ -134,7 +128,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
 
   /** Lets a browser that held sound back sound; call it from a click. */
   async resume(): Promise<void> {
-    await this.playback?.context.resume();
+    await Promise.all([this.playback?.context.resume(), this.microphone.resume()]);
   }
 
   /** Leaves and lets go of microphone and loudspeaker; `message` says why to those who listen. */
@@ -143,10 +137,10 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     this.isClosed = true;
     this.transport.close();
     this.emit("connection", { state: "closed", message });
-    await this.capture?.close();
+    await this.microphone.close();
     await this.opening;
     await this.playback?.close();
-    this.capture = this.playback = null;
+    this.playback = null;
   }
 
   /** The face for what sounds now; null between turns. */
@@ -163,6 +157,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     this.opening ??= this.openPlayback(joined);
     this.isLost = false;
     this.emit("connection", { state: "open", message: "" });
+    if (!joined.motionCodec) this.tellLips(false, false);
   }
 
   turnStart(turn: number): void {
@@ -276,32 +271,40 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   private marked(mark: Mark): void {
+    const { playback } = this;
+    if (!playback) return; // closed meanwhile
     this.isSounding = mark.running;
     this.showState();
-    if (mark.running) {
-      const at = this.playback!.soundsAt(mark.frame - mark.sample);
-      this.firstSound.sounds(mark.turn, at);
-    }
-    if (mark.over === "completed") {
-      // It has left for the loudspeaker; it is heard a little later.
-      const { outputLatency } = this.playback!.context;
-      setTimeout(
-        () => {
-          this.report(mark.turn, mark.sample, false);
-          this.progress(mark.turn, mark.sample);
-        },
-        (outputLatency || 0) * 1000 + 5,
-      );
-      return;
-    }
+    if (mark.running) this.goesOn(mark, playback);
+    else if (mark.over !== "flushed") this.ranOut(mark, playback);
+  }
+
+  private goesOn(mark: Mark, playback: Player): void {
+    this.firstSound.sounds(mark.turn, playback.soundsAt(mark.frame - mark.sample));
     const now = performance.now();
-    const position = this.playback?.position();
-    if (!position || mark.over) return;
+    const position = playback.position();
+    if (!position) return;
     this.progress(position.turn, position.sample);
+    this.checkLips(position);
     if (position.running && now - this.lastReport >= REPORT_EVERY - 16) {
       this.lastReport = now;
       this.report(position.turn, position.sample, false);
     }
+  }
+
+  /**
+   * The end, or all that has come so far: it has left for the loudspeaker, and is heard a little later.
+   *
+   * A server that is not told would take a voice that comes slowly for a stuck client.
+   */
+  private ranOut(mark: Mark, playback: Player): void {
+    setTimeout(
+      () => {
+        this.report(mark.turn, mark.sample, false);
+        this.progress(mark.turn, mark.sample);
+      },
+      (playback.context.outputLatency || 0) * 1000 + 5,
+    );
   }
 
   /** The device's clock is estimated anew at each look, so it may seem to go back a little. */
@@ -319,6 +322,18 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     if (spoken) this.emit("progress", { turn, characters: spoken.text_end });
   }
 
+  private checkLips({ turn, sample, running }: Position): void {
+    if (!running || !this.lips.ever || !this.playback) return;
+    if (this.timeline?.face(turn, sample)) this.tellLips(true);
+    else if (sample > (LIPS_LATE / 1000) * this.playback.hertz) this.tellLips(false);
+  }
+
+  private tellLips(moving: boolean, ever = true): void {
+    if (moving === this.lips.moving && ever === this.lips.ever) return;
+    this.lips = { moving, ever };
+    this.emit("lips", this.lips);
+  }
+
   private serverSays(state: string): void {
     this.serverState = state.replace("CONVERSATION_STATE_", "").toLowerCase() as ConversationState;
     this.showState();
@@ -331,13 +346,6 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     this.state = state;
     // Without a connection the last sound fades out, and that is no news.
     if (!this.isLost) this.emit("state", state);
-  }
-
-  private lostMicrophone(): void {
-    void this.capture?.close();
-    this.capture = null;
-    const problem = new MicrophoneError("missing", "The microphone went away. Connect it again, or type.");
-    this.emit("microphone", { on: false, muted: this.muted, problem });
   }
 }
 

@@ -20,6 +20,9 @@ const LONGEST_DELAY = 5_000;
 const GIVE_UP_AFTER = 120_000;
 // Old microphone samples are worth less than new ones: beyond this nothing is queued.
 const MOST_BUFFERED_BYTES = 64_000;
+// A connection that takes nothing for so long, or does not answer `join`, is given up.
+const STUCK_AFTER = 5_000;
+const JOIN_WITHIN = 10_000;
 const MOST_UNSENT_TEXTS = 10;
 const MOST_BUFFER_TOLD = 60_000;
 
@@ -33,7 +36,13 @@ export class WebSocketTransport implements Transport {
   private unsent: string[] = [];
   private failures = 0;
   private lostAt = 0;
+  private stuckSince: number | null = null;
+  /** Until the next attempt, or, during one, until it is given up. */
   private timer = 0;
+  private readonly offline = (): void => this.drop("The network is away.");
+  private readonly online = (): void => {
+    if (!this.socket) this.connect();
+  };
 
   constructor(
     private readonly url: string,
@@ -43,12 +52,20 @@ export class WebSocketTransport implements Transport {
 
   open(listener: Listener): void {
     this.listener = listener;
+    window.addEventListener("offline", this.offline);
+    window.addEventListener("online", this.online);
     this.connect();
   }
 
   microphone(pcm: Int16Array): void {
     const { socket } = this;
-    if (!this.isJoined || !socket || socket.bufferedAmount > MOST_BUFFERED_BYTES) return;
+    if (!this.isJoined || !socket) return;
+    if (socket.bufferedAmount > MOST_BUFFERED_BYTES) {
+      this.stuckSince ??= Date.now();
+      if (Date.now() - this.stuckSince > STUCK_AFTER) this.drop("The network is stuck.");
+      return;
+    }
+    this.stuckSince = null;
     socket.send(packMicrophone(pcm, this.sent));
     this.sent += pcm.length;
   }
@@ -70,14 +87,15 @@ export class WebSocketTransport implements Transport {
 
   close(): void {
     this.say({ type: "leave" });
-    clearTimeout(this.timer);
-    this.listener = null;
+    this.finish();
     this.isJoined = false;
     this.socket?.close(1000);
     this.socket = null;
   }
 
   private connect(): void {
+    clearTimeout(this.timer);
+    this.timer = window.setTimeout(() => this.drop("The server does not answer."), JOIN_WITHIN);
     const socket = this.make(this.url);
     socket.binaryType = "arraybuffer";
     this.socket = socket;
@@ -107,8 +125,10 @@ export class WebSocketTransport implements Transport {
     const turn = message.turn as number;
     switch (message.type) {
       case "joined":
+        clearTimeout(this.timer);
         this.isJoined = true;
         this.sent = 0;
+        this.stuckSince = null;
         this.failures = 0;
         this.lostAt = 0;
         listener.joined(readJoined(message));
@@ -140,9 +160,10 @@ export class WebSocketTransport implements Transport {
     this.socket = null;
     this.isJoined = false;
     if (!listener) return;
+    clearTimeout(this.timer);
     this.lostAt ||= Date.now();
     if (code in FINAL || Date.now() - this.lostAt > GIVE_UP_AFTER) {
-      this.listener = null;
+      this.finish();
       listener.closed(FINAL[code] ?? "The server cannot be reached.");
       return;
     }
@@ -150,6 +171,21 @@ export class WebSocketTransport implements Transport {
     const delay = growing * (0.75 + Math.random() / 2);
     listener.lost(reason || "The connection dropped.", delay);
     this.timer = window.setTimeout(() => this.connect(), delay);
+  }
+
+  /** Gives a connection up that may not know that it is dead. */
+  private drop(reason: string): void {
+    const { socket } = this;
+    if (!socket) return;
+    this.gone(1006, reason);
+    socket.close();
+  }
+
+  private finish(): void {
+    this.listener = null;
+    clearTimeout(this.timer);
+    window.removeEventListener("offline", this.offline);
+    window.removeEventListener("online", this.online);
   }
 
   private say(message: Message): void {

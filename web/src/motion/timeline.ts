@@ -14,6 +14,9 @@ export function decode(codec: string, payload: Uint8Array): Faces | null {
   return DECODERS[codec]?.(payload) ?? null;
 }
 
+// How long the last frame stands for those that do not come: then the face is left to itself.
+const HELD_SECONDS = 0.25;
+
 interface Timed {
   readonly sample: number;
   readonly face: Face;
@@ -60,7 +63,7 @@ export class Timeline {
     });
   }
 
-  /** The face at a sample, between two frames; null when there is none (yet). */
+  /** The face at a sample, between two frames; null when there is none (yet), or none any more. */
   face(turn: number, sample: number): Shown | null {
     const { frames } = this;
     if (turn !== this.turn || !frames.length || sample < frames[0].sample) return null;
@@ -68,7 +71,10 @@ export class Timeline {
     while (this.at + 1 < frames.length && frames[this.at + 1].sample <= sample) this.at++;
     const before = frames[this.at];
     const after = frames[this.at + 1];
-    if (!after) return { ...before.face, sample: before.sample };
+    if (!after) {
+      const isStale = sample - before.sample > HELD_SECONDS * this.hertz;
+      return isStale ? null : { ...before.face, sample: before.sample };
+    }
     const part = (sample - before.sample) / (after.sample - before.sample);
     return { ...between(before.face, after.face, part), sample: before.sample };
   }

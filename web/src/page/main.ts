@@ -1,11 +1,15 @@
 // The page: one conversation at a time with a chosen avatar.
 
+import type { MicrophoneState } from "../audio/microphone.ts";
 import { Avatar, type Render } from "../avatar/avatar.ts";
 import * as api from "../client/api.ts";
 import { connect, type Session } from "../client/session.ts";
+import { Access } from "./access.ts";
+import { Alerts } from "./alerts.ts";
 import { Captions } from "./captions.ts";
 import { Latency } from "./latency.ts";
 import { Picker } from "./picker.ts";
+import { hasNoLoudspeaker, SoundCheck } from "./sound-check.ts";
 import { byId, hide } from "./dom.ts";
 
 const STATES: Record<string, string> = {
@@ -18,14 +22,23 @@ const STATES: Record<string, string> = {
   trouble: "Connection lost, trying again…",
 };
 
+const NO_LIPS = "Voice only: this avatar's lips do not move.";
+const LIPS_REST = "The lips rest for the moment; the voice goes on.";
+const NO_LOUDSPEAKER =
+  "No loudspeaker or headphones were found. Connect them to hear the avatar; its words are shown meanwhile.";
+
 class Page {
   session: Session | null = null;
   readonly avatar: Avatar | null;
+  private readonly alerts = new Alerts();
+  private readonly access = new Access(() => void this.start(true));
   private readonly captions = new Captions();
   private readonly latency = new Latency();
   private readonly picker: Picker;
-  private settings: api.PageSettings = { trace_url: "" };
+  private readonly soundCheck = new SoundCheck(() => this.whatSounds());
+  private traceUrl = "";
   private hasMicrophone = false;
+  private isMuted = false;
 
   constructor() {
     this.avatar = this.makeAvatar();
@@ -47,10 +60,13 @@ class Page {
   async open(): Promise<void> {
     try {
       this.picker.fill(await api.avatars());
-      this.settings = await api.settings();
+      const settings = await api.settings();
+      this.traceUrl = settings.trace_url;
+      this.access.set(settings);
     } catch (error) {
-      this.alert(sentence(error), "Reload", () => location.reload());
+      this.alerts.show("problem", sentence(error), ["Reload", () => location.reload()]);
     }
+    this.controls(false);
   }
 
   private makeAvatar(): Avatar | null {
@@ -59,7 +75,7 @@ class Page {
     try {
       return new Avatar(byId("canvas") as HTMLCanvasElement, render);
     } catch (error) {
-      this.alert(`${sentence(error)} You can still talk.`, "OK", () => this.alert(""));
+      this.alerts.show("problem", `${sentence(error)} You can still talk.`, ["OK", () => {}]);
       return null;
     }
   }
@@ -71,7 +87,7 @@ class Page {
     try {
       await this.avatar?.load(look, (part) => (bar.value = part));
     } catch (error) {
-      this.alert(sentence(error), "Try again", () => void this.show(look));
+      this.alerts.show("problem", sentence(error), ["Try again", () => void this.show(look)]);
     }
     hide(loading, true);
     document.documentElement.dataset.shown = look;
@@ -79,13 +95,18 @@ class Page {
 
   /** Begins a conversation, from a click or a typed text. */
   private async start(withMicrophone: boolean): Promise<void> {
-    if (this.session) return;
-    const button = byId("start") as HTMLButtonElement;
-    button.disabled = true;
-    this.alert("");
+    if (this.session || this.isStarting) return;
+    this.isStarting = true;
+    this.alerts.clear("problem");
     this.state("connecting");
+    // `?transport=livekit` talks in a LiveKit room.
+    const asked = new URLSearchParams(location.search).get("transport");
     try {
-      const created = await api.createSession(this.picker.chosen, this.transport());
+      const created = await this.access.create(this.picker.chosen, asked);
+      if (!created) {
+        this.state("off");
+        return;
+      }
       this.captions.clear();
       this.latency.clear(this.traceOf(created));
       const session = await connect({ session: created });
@@ -93,13 +114,23 @@ class Page {
       if (this.avatar) this.avatar.session = session;
       this.follow(session);
       this.controls(true);
+      void this.checkLoudspeaker();
       if (withMicrophone) await session.setMicrophone(true);
     } catch (error) {
       this.state("off");
-      this.alert(sentence(error), "Try again", () => void this.start(withMicrophone));
+      const again = (): void => void this.start(withMicrophone);
+      this.alerts.show("problem", sentence(error), ["Try again", again]);
     } finally {
-      button.disabled = false;
+      this.isStarting = false;
     }
+  }
+
+  private set isStarting(starting: boolean) {
+    for (const id of ["start", "key-start"]) (byId(id) as HTMLButtonElement).disabled = starting;
+  }
+
+  private get isStarting(): boolean {
+    return (byId("start") as HTMLButtonElement).disabled;
   }
 
   private follow(session: Session): void {
@@ -110,7 +141,8 @@ class Page {
     });
     session.on("state", (state) => {
       this.state(state);
-      hide(byId("stop"), state !== "speaking");
+      showControl("stop", state === "speaking");
+      this.soundCheck.look();
     });
     session.on("heard", ({ text, final }) => this.captions.heard(text, final));
     session.on("said", ({ turn, text }) => this.captions.said(turn, text));
@@ -118,14 +150,16 @@ class Page {
     session.on("turn", (turn) => this.captions.over(turn));
     session.on("latency", (turn) => this.latency.show(turn));
     session.on("notice", ({ message }) => this.captions.note(message));
-    session.on("microphone", ({ on, muted, problem }) => this.microphone(on, muted, problem));
+    session.on("lips", ({ moving, ever }) => {
+      byId("hint").textContent = moving ? "" : ever ? LIPS_REST : NO_LIPS;
+    });
+    session.on("microphone", (state) => this.microphone(state));
     session.on("blocked", (blocked) => {
       if (blocked) {
-        this.alert("The browser holds the sound back.", "Play sound", () => {
-          this.alert("");
-          void session.resume();
-        });
-      } else if (byId("alert-button").textContent === "Play sound") this.alert("");
+        const play = (): void => void session.resume();
+        this.alerts.show("sound", "The browser holds the sound back.", ["Play sound", play]);
+      } else this.alerts.clear("sound");
+      this.soundCheck.look();
     });
   }
 
@@ -133,28 +167,28 @@ class Page {
     if (this.session !== session) return;
     this.session = null;
     if (this.avatar) this.avatar.session = null;
+    for (const kind of ["microphone", "sound", "loudspeaker"] as const) this.alerts.clear(kind);
+    byId("hint").textContent = byId("caption").textContent = "";
     this.controls(false);
     this.state("off");
-    byId("caption").textContent = "";
     if (message) this.captions.note(message);
   }
 
-  private microphone(on: boolean, muted: boolean, problem: { message: string } | null): void {
-    this.hasMicrophone = on;
+  private microphone({ on, muted, problem }: MicrophoneState): void {
+    [this.hasMicrophone, this.isMuted] = [on, muted];
     const button = byId("mute");
-    button.setAttribute("aria-pressed", String(muted && on));
+    button.dataset.muted = String(muted && on);
     button.textContent = on ? (muted ? "Unmute" : "Mute") : "Microphone";
     if (problem) {
-      this.alert(problem.message, "Try again", () => {
-        this.alert("");
-        void this.session?.setMicrophone(true);
-      });
-    } else if (byId("alert-button").textContent === "Try again") this.alert("");
+      const again = (): void => void this.session?.setMicrophone(true);
+      const type = (): void => byId("text").focus();
+      this.alerts.show("microphone", problem.message, ["Try again", again], ["Type", type]);
+    } else this.alerts.clear("microphone");
+    void this.checkLoudspeaker(); // more devices are listed once the microphone is allowed
   }
 
   private async toggleMute(): Promise<void> {
-    const muted = byId("mute").getAttribute("aria-pressed") === "true";
-    await this.session?.setMicrophone(!this.hasMicrophone || muted);
+    await this.session?.setMicrophone(!this.hasMicrophone || this.isMuted);
   }
 
   private async sendText(): Promise<void> {
@@ -167,12 +201,30 @@ class Page {
     this.session.sendText(text);
   }
 
+  private async checkLoudspeaker(): Promise<void> {
+    if (!(await hasNoLoudspeaker())) this.alerts.clear("loudspeaker");
+    else if (this.session) this.alerts.show("loudspeaker", NO_LOUDSPEAKER, ["OK", () => {}]);
+  }
+
+  private whatSounds(): string {
+    const { session } = this;
+    if (!session) return "Nothing is played now: no conversation goes on.";
+    if (session.playback && session.playback.context.state !== "running") {
+      return "The browser holds the sound back. Press “Play sound”.";
+    }
+    return session.state === "speaking" ? "The avatar's voice is played now." : "Nothing is played now.";
+  }
+
   private controls(live: boolean): void {
-    hide(byId("start"), live);
-    hide(byId("end"), !live);
-    hide(byId("mute"), !live);
-    hide(byId("stop"), true);
+    const key = this.access.lacksKey;
     byId("mute").textContent = "Microphone";
+    byId("bottom").classList.toggle("live", live);
+    this.access.offer(!live);
+    // What comes is shown before what goes, so that the keyboard's focus has where to go.
+    if (live) for (const id of ["mute", "end"]) showControl(id, true);
+    else showControl("start", !key);
+    if (live) showControl("start", false);
+    else for (const id of ["mute", "stop", "end"]) showControl(id, false);
     this.picker.disabled = live;
   }
 
@@ -186,26 +238,18 @@ class Page {
     }
   }
 
-  private alert(text: string, button = "", action: () => void = () => {}): void {
-    hide(byId("alert"), !text);
-    byId("alert-text").textContent = text;
-    const old = byId("alert-button");
-    const fresh = old.cloneNode() as HTMLElement;
-    fresh.textContent = button;
-    fresh.addEventListener("click", action);
-    old.replaceWith(fresh);
-  }
-
-  /** `?transport=livekit` talks in a LiveKit room. */
-  private transport(): "websocket" | "livekit" {
-    const asked = new URLSearchParams(location.search).get("transport");
-    return asked === "livekit" ? "livekit" : "websocket";
-  }
-
   private traceOf(created: api.Created): string {
     const id = created.session.trace_id;
-    return id ? this.settings.trace_url.replace("{trace_id}", encodeURIComponent(id)) : "";
+    return id ? this.traceUrl.replace("{trace_id}", encodeURIComponent(id)) : "";
   }
+}
+
+/** Shows or hides a button; the focus of one that goes passes to the first that stays. */
+function showControl(id: string, shown: boolean): void {
+  const control = byId(id);
+  const leaves = !shown && document.activeElement === control;
+  hide(control, !shown);
+  if (leaves) document.querySelector<HTMLElement>(".controls button:not([hidden])")?.focus();
 }
 
 function sentence(error: unknown): string {

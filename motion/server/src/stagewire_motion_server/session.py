@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
-from stagekit.trace import trace_id_of
+from stagekit.tracing import trace_id_of
 from stagewire.spatius_wire.v2 import spatius_wire_pb2 as pb
 from stagewire_lipsync import Performer
 from stagewire_motion_codec import spatius

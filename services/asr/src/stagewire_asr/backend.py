@@ -40,10 +40,14 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """Speech ended at ``sample``. The utterance's :class:`Final` follows."""
+    """Speech ended at ``sample``. The utterance's :class:`Final` follows.
+
+    ``heard_sample``: the end of the audio that it took to know; 0 when the backend cannot tell.
+    """
 
     utterance: int
     sample: int
+    heard_sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)

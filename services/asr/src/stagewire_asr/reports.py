@@ -30,10 +30,12 @@ def to_response(
                 stable_characters=stable_characters,
             )
             return asr_pb2.TranscribeResponse(partial=partial)
-        case backend.SpeechStopped(utterance, sample):
+        case backend.SpeechStopped(utterance, sample, heard_sample):
             stopped = asr_pb2.SpeechStopped(
                 utterance=utterance, sample=microphone.caller_sample(sample)
             )
+            if heard_sample:
+                stopped.heard_sample = microphone.caller_sample(heard_sample)
             return asr_pb2.TranscribeResponse(speech_stopped=stopped)
         case backend.EndOfTurn(utterance, probability, silence_samples):
             end = asr_pb2.EndOfTurn(

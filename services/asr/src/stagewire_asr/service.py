@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from google.protobuf.duration_pb2 import Duration
-from stagekit import backends, log, trace
+from stagekit import attributes as a
+from stagekit import backends, tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
@@ -27,10 +28,11 @@ from stagewire.asr.v1 import asr_pb2, asr_pb2_grpc
 from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 
 import stagewire_asr
-from stagewire_asr.backend import Backend, Event, Options, Session
+from stagewire_asr.backend import Backend, Event, Final, Options, Session
 from stagewire_asr.microphone import Microphone
 from stagewire_asr.reports import to_response
 from stagewire_asr.settings import AsrSettings
+from stagewire_asr.utterance_spans import UtteranceSpans
 
 MAX_PHRASES = 100
 
@@ -73,15 +75,17 @@ class AsrService(asr_pb2_grpc.AsrServiceServicer):
         """Hears one session."""
         commands = Commands(request_iterator)
         opening: asr_pb2.Open = await commands.open()
-        log.session_id.set(opening.session_id)
-        log.trace_id.set(trace.trace_id_of(opening.trace.traceparent))
-        options = self._options(opening)
-        with self._admission.slot():
-            outbox: Responses = Outbox(_OUTBOX_LIMIT)
-            hearing = _Hearing(self._backend, options, opening, outbox, self._clock)
-            work = self._serve(hearing, commands, outbox)
-            async for response in duplex(work, outbox):
-                yield response
+        about: tracing.Attributes = {a.BACKEND: self._backend.info.name}
+        metadata = context.invocation_metadata()
+        session_id, trace = opening.session_id, opening.trace
+        with tracing.continued("asr open", session_id, trace, about, metadata) as span:
+            options = self._options(opening)
+            with self._admission.slot():
+                outbox: Responses = Outbox(_OUTBOX_LIMIT)
+                hearing = _Hearing(self._backend, options, opening, outbox, span, self._clock)
+                work = self._serve(hearing, commands, outbox)
+                async for response in duplex(work, outbox):
+                    yield response
 
     def _options(self, opening: asr_pb2.Open) -> Options:
         check_format(opening.format)
@@ -122,8 +126,11 @@ class _Hearing:
         options: Options,
         opening: asr_pb2.Open,
         outbox: Responses,
+        span: tracing.Span,
         clock: Callable[[], float],
     ) -> None:
+        self._span = span
+        self._utterances = UtteranceSpans(span, backend.info.name, clock)
         self._backend = backend
         self._options = options
         self._outbox = outbox
@@ -138,9 +145,13 @@ class _Hearing:
             features=self._backend.info.features,
         )
         await self._outbox.put_control(asr_pb2.TranscribeResponse(ready=ready))
-        async with self._backend.listen(self._options, self._report) as session:
-            async for arm, message in commands:
-                await self._obey(session, arm, message)
+        self._span.end()  # it is about the opening; what is heard has spans of its own
+        try:
+            async with self._backend.listen(self._options, self._report) as session:
+                async for arm, message in commands:
+                    await self._obey(session, arm, message)
+        finally:
+            self._utterances.close()
 
     async def _obey(self, session: Session, arm: str, message: Any) -> None:
         match arm:
@@ -154,6 +165,7 @@ class _Hearing:
                 await session.finalize()
             case "commit" if 1 <= message.utterance <= self._newest_utterance:
                 await session.commit(message.utterance)
+                self._utterances.committed(message.utterance, message.trace)
             case "commit":
                 refusal = StageError(
                     error_pb2.ERROR_REASON_INVALID_FIELD,
@@ -167,6 +179,8 @@ class _Hearing:
         response = to_response(event, self._microphone, self._clock)
         if response.HasField("speech_started"):
             self._newest_utterance = response.speech_started.utterance
+        if isinstance(event, Final):
+            self._utterances.settled(event)
         await self._outbox.put_control(response)
 
 

@@ -65,6 +65,16 @@ class _Turn:
         """Samples of voice taken."""
         return self.track.next_sample or 0
 
+    def timing(self, now: float) -> timing_pb2.StageTiming:
+        """What was measured up to now."""
+        timing = timing_pb2.StageTiming()
+        if self.first_audio is not None:
+            timing.since_trigger.CopyFrom(_duration(now - self.first_audio))
+            if self.first_sent is not None:
+                timing.queue_wait.CopyFrom(_duration(self.first_sent - self.first_audio))
+                timing.compute_to_first_output.CopyFrom(_duration(0.0))  # nothing is computed
+        return timing
+
 
 class Playout:
     """The turns of one session.
@@ -215,7 +225,7 @@ class Playout:
             )
         if client_buffer is not None:
             turn.client_buffer = client_buffer
-        advanced = samples > turn.played
+        first, advanced = not turn.played, samples > turn.played
         if advanced:
             turn.played, turn.waiting_since = samples, now
         if turn.cut_at is not None:
@@ -227,6 +237,8 @@ class Playout:
             playback = egress_pb2.Playback(turn=number, played_samples=samples)
             if turn.client_buffer is not None:
                 playback.client_buffer.CopyFrom(_duration(turn.client_buffer))
+            if first:
+                playback.timing.CopyFrom(turn.timing(now))
             reports.append(playback)
         return reports + self._completed(turn, now)
 
@@ -291,15 +303,9 @@ class Playout:
                 ended += self._end(self._turns[number], turn_pb2.TURN_END_REASON_INTERRUPTED, now)
         self._fence.end(turn.number)
         del self._turns[turn.number]
-        timing = timing_pb2.StageTiming()
-        if turn.first_audio is not None:
-            timing.since_trigger.CopyFrom(_duration(now - turn.first_audio))
-            if turn.first_sent is not None:
-                timing.queue_wait.CopyFrom(_duration(turn.first_sent - turn.first_audio))
-                timing.compute_to_first_output.CopyFrom(_duration(0.0))  # nothing is computed
         ended.append(
             egress_pb2.TurnEnded(
-                turn=turn.number, reason=reason, played_samples=turn.played, timing=timing
+                turn=turn.number, reason=reason, played_samples=turn.played, timing=turn.timing(now)
             )
         )
         return ended

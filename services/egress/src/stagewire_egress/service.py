@@ -9,7 +9,8 @@ from importlib.metadata import version
 from typing import Any
 
 import grpc
-from stagekit import log
+from stagekit import attributes as a
+from stagekit import tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
@@ -22,7 +23,7 @@ from stagekit.streams import (
     check_format,
     duplex,
 )
-from stagekit.trace import trace_id_of
+from stagekit.turn_spans import TurnSpans
 from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 from stagewire.egress.v1 import egress_pb2, egress_pb2_grpc
 
@@ -73,19 +74,25 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
         """One session, from `open` to the end of the stream."""
         commands = Commands(request_iterator)
         opening: egress_pb2.Open = await commands.open()
-        target = self._target(opening)
-        log.session_id.set(opening.session_id)
-        log.trace_id.set(trace_id_of(opening.trace.traceparent))
-        # After the reading: gRPC may lose the status of a call that ends before its first message.
-        with self._admission.slot():
-            self._session_ids.add(opening.session_id)
-            try:
-                outbox = Outbox[Response](_OUTBOX_MESSAGES)
-                work = self._serve(target, opening, commands, outbox)
-                async for message in duplex(work, outbox):
-                    yield message
-            finally:
-                self._session_ids.discard(opening.session_id)
+        kind = opening.WhichOneof("target") or "none"
+        metadata = context.invocation_metadata()
+        session_id, trace = opening.session_id, opening.trace
+        about: tracing.Attributes = {a.EGRESS_TARGET: kind}
+        with tracing.continued("egress open", session_id, trace, about, metadata) as span:
+            target = self._target(opening)
+            spans = TurnSpans(span, "egress deliver", about)
+            # After the reading: gRPC may lose the status of a call that ends before its first
+            # message.
+            with self._admission.slot():
+                self._session_ids.add(opening.session_id)
+                try:
+                    outbox = Outbox[Response](_OUTBOX_MESSAGES)
+                    work = self._serve(target, opening, commands, outbox, span, spans)
+                    async for message in duplex(work, outbox):
+                        yield message
+                finally:
+                    spans.close()
+                    self._session_ids.discard(opening.session_id)
 
     def _target(self, opening: egress_pb2.Open) -> Target:
         """The checked opening's target."""
@@ -122,10 +129,13 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
         opening: egress_pb2.Open,
         commands: Commands[egress_pb2.DeliverRequest],
         outbox: Outbox[Response],
+        span: tracing.Span,
+        spans: TurnSpans,
     ) -> None:
-        session = Session(opening, outbox, self._settings.return_seconds, self._clock)
+        session = Session(opening, outbox, self._settings.return_seconds, spans, self._clock)
         async with target.open(opening, session) as delivery:
             await outbox.put_control(session.ready(delivery))
+            span.end()  # it is about the opening; each turn has a span of its own
             try:
                 async with asyncio.TaskGroup() as tasks:
                     helpers = [

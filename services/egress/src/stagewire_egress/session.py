@@ -11,6 +11,7 @@ from typing import Any
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
 from stagekit.streams import MAX_AUDIO_BYTES
+from stagekit.turn_spans import TurnSpans
 from stagewire.common.v1 import audio_pb2, error_pb2, turn_pb2
 from stagewire.egress.v1 import egress_pb2
 
@@ -34,6 +35,7 @@ class Session:
         opening: The stream's first message.
         outbox: Towards the orchestrator.
         return_seconds: How long a turn waits for a client that has gone.
+        spans: Of the turns.
         clock: Monotonic seconds.
     """
 
@@ -42,11 +44,13 @@ class Session:
         opening: egress_pb2.Open,
         outbox: Outbox[Response],
         return_seconds: float,
+        spans: TurnSpans,
         clock: Callable[[], float],
     ) -> None:
         """Makes the session; ``serve`` runs it."""
         self._opening = opening
         self._outbox = outbox
+        self._spans = spans
         self._clock = clock
         self._playout = Playout(opening.voice_format.sample_rate_hertz, return_seconds)
         self._timers = asyncio.Event()
@@ -82,7 +86,9 @@ class Session:
         now = self._clock()
         match arm:
             case "turn_start":
-                await self._emit(self._playout.start(message.turn, now))
+                superseded = self._playout.start(message.turn, now)
+                self._spans.start(message.turn, message.trace)
+                await self._emit(superseded)
                 await self._delivery.send(message, 0)
             case "audio":
                 if self._playout.audio(message, now):
@@ -150,6 +156,7 @@ class Session:
                 self._delivery.forget(report.turn, report.played_samples)
                 await self._outbox.put_control(Response(playback=report))
                 continue
+            self._spans.end(report.turn, report.reason, report.timing)
             if report.reason in _SILENCED:
                 self._delivery.silence(report.turn)
             elif report.reason == turn_pb2.TURN_END_REASON_COMPLETED:
@@ -210,6 +217,7 @@ class Session:
 
     def handed_over(self, turn: int, end_sample: int) -> None:
         """Voice up to ``end_sample`` was given to the client's connection."""
+        self._spans.part(turn, "egress playing")
         self._playout.handed_over(turn, end_sample, self._clock())
 
     async def fault(self, error: StageError) -> None:

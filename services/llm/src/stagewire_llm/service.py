@@ -9,16 +9,18 @@ from contextlib import aclosing
 from typing import Any
 
 from google.protobuf import duration_pb2
-from stagekit import log
+from stagekit import attributes as a
+from stagekit import tracing
 from stagekit.admission import Admission
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import Commands, check_id, duplex, task_group
-from stagekit.trace import trace_id_of
+from stagekit.turn_spans import measured
 from stagewire.common.v1 import describe_pb2, timing_pb2
 from stagewire.llm.v1 import llm_pb2, llm_pb2_grpc
 
 import stagewire_llm
+from stagewire_llm import chat_span
 from stagewire_llm.backend import Backend, Call, Finished, Request, Started, Text
 from stagewire_llm.request import check_messages, check_open, check_tools
 from stagewire_llm.settings import LlmSettings
@@ -61,18 +63,23 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         commands = Commands(request_iterator)
         opening: llm_pb2.Open = await commands.open()
         watch = Stopwatch(self._clock)
-        _enter_log(opening.session_id, opening.trace.traceparent)
-        check_open(opening)
-        with self._admission.slot():
-            outbox: Outbox[llm_pb2.GenerateResponse] = Outbox(_OUTBOX_LIMIT)
-            work = self._converse(opening, commands, outbox, watch)
-            async for response in duplex(work, outbox):
-                yield response
+        about: tracing.Attributes = {a.TURN: opening.turn, a.BACKEND: self._settings.backend}
+        metadata = context.invocation_metadata()
+        session_id, trace = opening.session_id, opening.trace
+        with tracing.continued("llm generate", session_id, trace, about, metadata) as span:
+            check_open(opening)
+            with self._admission.slot():
+                outbox: Outbox[llm_pb2.GenerateResponse] = Outbox(_OUTBOX_LIMIT)
+                work = self._converse(opening, commands, outbox, watch, span)
+                async for response in duplex(work, outbox):
+                    yield response
+                    if response.HasField("done"):
+                        span.end()  # it is sent: a caller that hangs up now has everything
 
     async def Warm(self, request: llm_pb2.WarmRequest, context: Any) -> llm_pb2.WarmResponse:
         """Fills the prompt cache; see the contract."""
         check_id("session_id", request.session_id)
-        _enter_log(request.session_id, request.trace.traceparent)
+        tracing.enter_log(request.session_id, request.trace, context.invocation_metadata())
         check_messages(request.messages, open_end=request.last_message_open)
         check_tools(request.tools)
         if self._admission.draining:
@@ -92,6 +99,7 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         commands: Commands[llm_pb2.GenerateRequest],
         outbox: Outbox[llm_pb2.GenerateResponse],
         watch: Stopwatch,
+        span: tracing.Span,
     ) -> None:
         info = self._backend.info
         ready = llm_pb2.Ready(
@@ -99,10 +107,13 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         )
         await outbox.put(llm_pb2.GenerateResponse(ready=ready))
         results = ToolResults(self._settings.tool_timeout_seconds)
-        async with task_group() as group:
-            reader = group.create_task(results.read(commands))
-            done = await self._answer(opening, results, outbox, watch)
-            reader.cancel()
+        try:
+            async with task_group() as group:
+                reader = group.create_task(results.read(commands))
+                done = await self._answer(opening, results, outbox, watch, span)
+                reader.cancel()
+        finally:
+            span.set(measured(watch.timing()))
         await outbox.put(llm_pb2.GenerateResponse(done=done))
 
     async def _answer(
@@ -111,6 +122,7 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         results: ToolResults,
         outbox: Outbox[llm_pb2.GenerateResponse],
         watch: Stopwatch,
+        span: tracing.Span,
     ) -> llm_pb2.Done:
         """Passes of the model, with the tools' results between them, until one calls no tool."""
         messages = list(opening.messages)
@@ -126,7 +138,12 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
                 stop=opening.stop,
                 seed=opening.seed if opening.HasField("seed") else None,
             )
-            said, finished = await self._one_pass(request, results, outbox, watch)
+            with chat_span.begin(
+                span, request, self._settings.backend, self._backend.info.model
+            ) as chat:
+                chat.enter()  # what the backend traces hangs under it
+                said, finished = await self._one_pass(request, results, outbox, watch)
+                chat_span.finish(chat, said, finished)
             usage.input_tokens += finished.usage.input_tokens
             usage.cached_input_tokens += finished.usage.cached_input_tokens
             usage.output_tokens += finished.usage.output_tokens
@@ -209,11 +226,6 @@ def _duration(seconds: float) -> duration_pb2.Duration:
     duration = duration_pb2.Duration()
     duration.FromNanoseconds(round(seconds * 1e9))
     return duration
-
-
-def _enter_log(session_id: str, traceparent: str) -> None:
-    log.session_id.set(session_id)
-    log.trace_id.set(trace_id_of(traceparent))
 
 
 def make_stage(backend: Backend, settings: LlmSettings, clock: Clock = time.monotonic) -> Stage:

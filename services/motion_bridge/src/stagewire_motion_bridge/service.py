@@ -10,7 +10,8 @@ from importlib.metadata import version
 from typing import Any
 
 from google.protobuf import duration_pb2
-from stagekit import backends, log
+from stagekit import attributes as a
+from stagekit import backends, tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
@@ -23,7 +24,7 @@ from stagekit.streams import (
     on_event,
     task_group,
 )
-from stagekit.trace import trace_id_of
+from stagekit.turn_spans import TurnSpans
 from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2, motion_bridge_pb2_grpc
 
@@ -65,20 +66,36 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
         """
         commands = Commands(request_iterator)
         opening: motion_bridge_pb2.Open = await commands.open()
-        log.session_id.set(opening.session_id)
-        log.trace_id.set(trace_id_of(opening.trace.traceparent))
-        codec = self._check(opening)
-        with self._admission.slot():
-            outbox: Outbox[Response] = Outbox(_QUEUE)
-            session = Session(outbox, time.monotonic, opening.trace)
-            face = await self._backend.connect(opening, codec, session.emit)
-            try:
-                await outbox.put_control(Response(ready=self._ready(face)))
-                async for response in duplex(self._run(session, commands, face, outbox), outbox):
-                    if session.leaves(response):
-                        yield response
-            finally:
-                await face.close()
+        about: tracing.Attributes = {a.BACKEND: self._backend.name}
+        metadata = context.invocation_metadata()
+        session_id, trace = opening.session_id, opening.trace
+        with tracing.continued("motion_bridge open", session_id, trace, about, metadata) as span:
+            codec = self._check(opening)
+            with self._admission.slot():
+                async for response in self._animate(opening, codec, commands, span):
+                    yield response
+
+    async def _animate(
+        self,
+        opening: motion_bridge_pb2.Open,
+        codec: str,
+        commands: Commands[Request],
+        span: tracing.Span,
+    ) -> AsyncIterator[Response]:
+        outbox: Outbox[Response] = Outbox(_QUEUE)
+        spans = TurnSpans(span, "motion_bridge animate", {a.BACKEND: self._backend.name})
+        session = Session(outbox, time.monotonic, spans)
+        face = await self._backend.connect(opening, codec, session.emit)
+        try:
+            await outbox.put_control(Response(ready=self._ready(face)))
+            span.set({a.MOTION_CODEC: face.codec})
+            span.end()  # it is about the opening; each turn has a span of its own
+            async for response in duplex(self._run(session, commands, face, outbox), outbox):
+                if session.leaves(response):
+                    yield response
+        finally:
+            spans.close()
+            await face.close()
 
     async def _run(
         self, session: Session, commands: Commands[Request], face: Face, outbox: Outbox[Response]

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from google.protobuf import duration_pb2
 from stagekit.outbox import Outbox
 from stagekit.streams import AudioTrack, Commands, TurnFence
-from stagewire.common.v1 import timing_pb2, trace_pb2, turn_pb2
+from stagekit.turn_spans import TurnSpans
+from stagewire.common.v1 import error_pb2, timing_pb2, turn_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_motion_bridge.backend import (
@@ -52,17 +53,17 @@ class Session:
     Args:
         outbox: Towards the orchestrator.
         clock: Monotonic seconds.
-        trace: The session's, for turns that come without one.
+        spans: Of the turns.
     """
 
     def __init__(
         self,
         outbox: Outbox[Response],
         clock: Callable[[], float],
-        trace: trace_pb2.TraceContext,
+        spans: TurnSpans,
     ) -> None:
         """No turn yet."""
-        self._outbox, self._clock, self._trace = outbox, clock, trace
+        self._outbox, self._clock, self._spans = outbox, clock, spans
         self._fence = TurnFence()
         self._turn: _Turn | None = None
         self._over = asyncio.Event()
@@ -100,8 +101,8 @@ class Session:
             await self._drop(superseded)
             await self._say_ended(superseded, _SUPERSEDED, before)
             await face.cancel(superseded)
-        trace = message.trace if message.trace.traceparent else self._trace
-        await face.start(message.turn, trace)
+        span = self._spans.start(message.turn, message.trace)
+        await face.start(message.turn, span.context)
 
     async def _audio(self, message: motion_bridge_pb2.TurnAudio, face: Face) -> None:
         turn = self._turn
@@ -133,7 +134,9 @@ class Session:
         self, number: int, reason: turn_pb2.TurnEndReason.ValueType, turn: _Turn | None
     ) -> None:
         """Ahead of all media: the peer must not wait for it."""
-        await self._outbox.put_control(Response(turn_ended=self._ended(number, reason, turn)))
+        ended = self._ended(number, reason, turn)
+        self._spans.end(number, reason, ended.timing)
+        await self._outbox.put_control(Response(turn_ended=ended))
 
     async def emit(self, event: Event) -> None:
         """Takes an event of the face; see :data:`stagewire_motion_bridge.backend.Emit`."""
@@ -166,6 +169,7 @@ class Session:
             )
             await self._outbox.put(Response(playback=playback))
         elif isinstance(event, Degraded):
+            self._spans.fail(event.turn, error_pb2.ErrorReason.Name(event.reason))
             degraded = motion_bridge_pb2.Degraded(
                 turn=event.turn, reason=event.reason, message=event.message
             )
@@ -178,6 +182,8 @@ class Session:
             if response.turn_ended.reason == _COMPLETED:
                 ended = self._fence.end(response.turn_ended.turn)
                 if ended:
+                    told = response.turn_ended
+                    self._spans.end(told.turn, told.reason, told.timing)
                     self._over.set()
                 return ended
             return True

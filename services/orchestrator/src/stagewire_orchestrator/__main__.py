@@ -16,7 +16,7 @@ from stagewire.orchestrator.v1.orchestrator_pb2_grpc import add_SessionServiceSe
 from stagewire_orchestrator import avatars
 from stagewire_orchestrator.http.app import build_app
 from stagewire_orchestrator.http.server import HttpServer
-from stagewire_orchestrator.page import add_page
+from stagewire_orchestrator.page import PageSettings, add_page
 from stagewire_orchestrator.rooms import Rooms
 from stagewire_orchestrator.service import SessionService
 from stagewire_orchestrator.sessions import Sessions
@@ -42,7 +42,7 @@ async def build(settings: OrchestratorSettings) -> Stage:
             f"{settings.http_host}: {error.strerror}"
         ) from error
     app = build_app(settings, sessions, rooms, tokens)
-    add_page(app, profiles, settings.trace_url, settings.page_connects())
+    add_page(app, profiles, page_settings(settings))
     http = HttpServer(app)
     # Bare tasks, because they go on beside gRPC for as long as the process does.
     serving = asyncio.create_task(http.serve([listener]))
@@ -76,6 +76,16 @@ async def build(settings: OrchestratorSettings) -> Stage:
         ),
         admission=admission,
         close=close,
+    )
+
+
+def page_settings(settings: OrchestratorSettings) -> PageSettings:
+    """What the page is told of the settings: never a secret."""
+    return PageSettings(
+        trace_url=settings.trace_url,
+        key_required=bool(settings.api_keys.get_secret_value().strip()),
+        sessions_url=settings.page_sessions_url,
+        connects=settings.page_connects(),
     )
 
 

@@ -18,7 +18,7 @@ from stagewire.common.v1.session_event_pb2 import AvatarTranscript, SessionEvent
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import History
-from stagewire_orchestrator.latency import Marks
+from stagewire_orchestrator.latency import Delivered, Marks
 from stagewire_orchestrator.policy import Policy
 from stagewire_orchestrator.turn import Phase, Signal, Turn
 
@@ -70,7 +70,8 @@ class Answering:
         marks.llm_started = now
         turn = self._begin(user_text, phase, marks)
         pending = user_text if phase is Phase.PREPARING else None
-        self._out.append(c.StartLlm(turn.number, self._history.messages(pending)))
+        messages = self._history.messages(pending)
+        self._out.append(c.StartLlm(turn.number, messages, phase is Phase.PREPARING))
         self._out.append(c.StartTts(turn.number))
 
     def say(self, text: str, now: float) -> None:
@@ -86,6 +87,7 @@ class Answering:
         if turn is None or turn.phase is not Phase.PREPARING or turn.user_text != user_text:
             return False
         turn.marks.asked, turn.marks.silence, turn.marks.committed = marks.asked, marks.silence, now
+        turn.marks.transcribed, turn.marks.asr = marks.transcribed, marks.asr
         turn.move(Signal.COMMIT)
         self._announce_text(turn)
         return True
@@ -114,9 +116,9 @@ class Answering:
             case e.EgressBack():
                 self.egress_up = True
             case e.Played():
-                self._played(event.turn, event.samples, now)
+                self._played(event.turn, event.samples, event.delivered, now)
             case e.EgressEnded():
-                self._played(event.turn, event.played_samples, now)
+                self._played(event.turn, event.played_samples, event.delivered, now)
                 for turn in (self.stopping, self.turn):
                     heard = turn is not None and turn.phase in (Phase.SPEAKING, Phase.STOPPING)
                     if turn is not None and heard and turn.number == event.turn:
@@ -155,7 +157,8 @@ class Answering:
             case e.MotionFrames():
                 if turn.finished_at is not None:
                     return  # egress was told that no more comes, and takes no more
-                turn.marks.first_motion = turn.marks.first_motion or now
+                if turn.marks.first_motion is None:
+                    turn.marks.first_motion, turn.marks.motion = now, event.reported
                 frames = (event.payload, event.start_sample, event.end_sample)
                 turn.held.append(c.PlayMotion(event.turn, *frames))
             case e.MotionEnded():
@@ -164,7 +167,9 @@ class Answering:
                 assert_never(event)
 
     def _compose(self, turn: Turn, event: e.LlmDelta, now: float) -> None:
-        turn.marks.first_token = turn.marks.first_token or now
+        if turn.marks.first_token is None:
+            turn.marks.first_token = now
+            turn.marks.llm, turn.marks.llm_retried = event.reported, event.retried
         turn.answer.text += event.text
         for clause in turn.splitter.push(event.text):
             self._feed(turn, clause, now)
@@ -189,11 +194,13 @@ class Answering:
     ) -> None:
         moves = self.motion_up and not turn.motion_ended
         if moves and not turn.motion_started:
-            turn.motion_started = True
+            turn.motion_started = turn.marks.moves = True
             self._out.append(c.StartMotion(turn.number))
         match event:
             case e.TtsAudio():
-                turn.marks.first_audio = turn.marks.first_audio or now
+                if turn.marks.first_audio is None:
+                    turn.marks.first_audio = now
+                    turn.marks.tts, turn.marks.tts_retried = event.reported, event.retried
                 turn.received_samples = event.start_sample + len(event.data) // 2
                 turn.held.append(c.PlayAudio(event.turn, event.data, event.start_sample))
                 if moves:
@@ -251,8 +258,6 @@ class Answering:
         turn.marks.sounded = now
         self._history.add_answer(turn.answer)
         self._out.append(c.StartPlaying(turn.number))
-        if (latency := turn.marks.breakdown()) is not None:
-            self._announce(SessionEvent(turn=turn.number, latency=latency))
 
     def _first_motion_deadline(self, turn: Turn) -> float:
         """Until when the first sound waits for motion."""
@@ -296,6 +301,7 @@ class Answering:
         answer = turn.answer
         completed = reason == turn_pb2.TURN_END_REASON_COMPLETED and turn.voice_done_at is not None
         answer.complete = completed and not turn.voice_cut and turn.received_samples > 0
+        self._tell_latency(turn)
         if turn is self.turn:
             self.turn = None
         else:
@@ -309,12 +315,15 @@ class Answering:
         )
         self._announce(SessionEvent(turn=turn.number, turn_summary=summary))
 
-    def _played(self, number: int, samples: int, now: float) -> None:
+    def _played(self, number: int, samples: int, delivered: Delivered | None, now: float) -> None:
         for turn in (self.stopping, self.turn):
             if turn is not None and turn.number == number:
                 confirmed = min(samples, turn.received_samples)
                 turn.answer.played_samples = max(turn.answer.played_samples, confirmed)
                 turn.progress_at = now
+                if turn.phase in (Phase.SPEAKING, Phase.STOPPING):
+                    turn.marks.confirmed, turn.marks.delivered = now, delivered
+                    self._tell_latency(turn)
 
     # --- time --------------------------------------------------------------------------------
 
@@ -366,6 +375,13 @@ class Answering:
 
     def _announce(self, event: SessionEvent) -> None:
         self._out.append(c.Announce(event))
+
+    def _tell_latency(self, turn: Turn) -> None:
+        """Once for each turn: when its first sound is confirmed, or at its end."""
+        latency = None if turn.latency_told else turn.marks.breakdown()
+        if latency is not None:
+            turn.latency_told = True
+            self._announce(SessionEvent(turn=turn.number, latency=latency))
 
     def _announce_text(self, turn: Turn) -> None:
         """Shows what went to tts so far; a speculative turn's text once it is committed."""

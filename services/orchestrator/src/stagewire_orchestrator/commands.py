@@ -35,10 +35,11 @@ class WarmLlm:
 
 @dataclass(frozen=True, slots=True)
 class StartLlm:
-    """Generate the answer to these messages."""
+    """Generate the answer to these messages; ``speculative`` while the user may go on."""
 
     turn: int
     messages: tuple[Message, ...]
+    speculative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

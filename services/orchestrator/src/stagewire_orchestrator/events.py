@@ -9,6 +9,8 @@ from stagewire.common.v1.error_pb2 import Fault
 from stagewire.common.v1.timing_pb2 import Phoneme, Word
 from stagewire.common.v1.turn_pb2 import TurnEndReason
 
+from stagewire_orchestrator.latency import Delivered, Reported
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -44,10 +46,17 @@ class Partial:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The user fell silent; ``spoken_at`` is when the last sound of speech reached us."""
+    """The user fell silent.
+
+    Attributes:
+        utterance: Which one ended.
+        spoken_at: When the last sound of speech reached us.
+        known_at: When the audio that showed it went to asr; None when asr does not tell.
+    """
 
     utterance: int
     spoken_at: float
+    known_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,7 @@ class Final:
     utterance: int
     first: int
     text: str
+    reported: Reported | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +106,12 @@ class ClientLeft:
 
 @dataclass(frozen=True, slots=True)
 class LlmDelta:
-    """More of the answer."""
+    """More of the answer; see :class:`TtsAudio` for the rest."""
 
     turn: int
     text: str
+    reported: Reported | None = None
+    retried: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +123,21 @@ class LlmDone:
 
 @dataclass(frozen=True, slots=True)
 class TtsAudio:
-    """Voice, contiguous from the start of the turn."""
+    """Voice, contiguous from the start of the turn.
+
+    Attributes:
+        turn: Whose.
+        data: 16-bit PCM.
+        start_sample: Where it begins.
+        reported: With the first: what the stage says of its time.
+        retried: When this try of the call began; None for the first try.
+    """
 
     turn: int
     data: bytes
     start_sample: int
+    reported: Reported | None = None
+    retried: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +181,7 @@ class MotionFrames:
     payload: bytes
     start_sample: int
     end_sample: int
+    reported: Reported | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +207,7 @@ class Played:
 
     turn: int
     samples: int
+    delivered: Delivered | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +217,7 @@ class EgressEnded:
     turn: int
     reason: TurnEndReason.ValueType
     played_samples: int
+    delivered: Delivered | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stagewire_orchestrator.events import EndOfTurn, Final, Partial, SpeechStarted, SpeechStopped
-from stagewire_orchestrator.latency import Marks
+from stagewire_orchestrator.latency import Marks, Reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,9 @@ class Hearing:
         self.over = False
         self.spoken_at: float | None = None
         self.stopped_at: float | None = None
+        self.known_at: float | None = None
         self.finished_at: float | None = None
+        self.reported: Reported | None = None
         self._utterance = 0
         self._taken = 0
         self._taken_text = ""
@@ -79,12 +81,13 @@ class Hearing:
         if event.utterance == self._utterance:
             self.speaking = False
             self.spoken_at, self.stopped_at = event.spoken_at, now
+            self.known_at = now if event.known_at is None else event.known_at
 
     def final(self, event: Final, now: float) -> bool:
         """Settled words; False when they are stale."""
         fresh = self._put(event.first, event.utterance, event.text, final=True, stable=0)
         if fresh:
-            self.finished_at = now
+            self.finished_at, self.reported = now, event.reported
             if not self.speaking and self.stopped_at is None:
                 self.stopped_at = now  # from a vendor that does not report speech, only words
         return fresh
@@ -104,8 +107,13 @@ class Hearing:
         return text
 
     def marks(self) -> Marks:
-        """When the user spoke last, fell silent, and was transcribed."""
-        return Marks(asked=self.spoken_at, silence=self.stopped_at, transcribed=self.finished_at)
+        """When the user spoke last, was known to be silent, and was transcribed."""
+        return Marks(
+            asked=self.spoken_at,
+            silence=self.known_at,
+            transcribed=self.finished_at,
+            asr=self.reported,
+        )
 
     def lost(self, now: float) -> None:
         """The asr stream broke: keep the words, as utterance 0; the next stream counts from 1."""

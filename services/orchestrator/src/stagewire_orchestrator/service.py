@@ -22,7 +22,8 @@ class SessionService(orchestrator_pb2_grpc.SessionServiceServicer):
         self, request: pb.CreateSessionRequest, context: Any
     ) -> pb.CreateSessionResponse:
         """Connects an avatar's stages and says how the client joins."""
-        return await self._sessions.create(request)
+        metadata = dict(context.invocation_metadata())
+        return await self._sessions.create(request, str(metadata.get("traceparent", "")))
 
     async def GetSession(
         self, request: pb.GetSessionRequest, context: Any

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from stagekit import log, trace
+from stagekit import log
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.session_event_pb2 import SessionEnded, SessionEvent
@@ -20,6 +20,7 @@ from stagewire_orchestrator.avatars import Avatar
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
 from stagewire_orchestrator.policy import Policy
+from stagewire_orchestrator.spans import SessionSpans
 from stagewire_orchestrator.stages.asr import Asr
 from stagewire_orchestrator.stages.channels import Channels
 from stagewire_orchestrator.stages.context import Context, pcm
@@ -56,6 +57,7 @@ class Session:
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
         target: Where the client is, for egress.
+        caused_by: The caller's traceparent, if it sent one.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Session:
         policy: Policy,
         microphone_hertz: int,
         target: Callable[[], WebSocketTarget | LiveKitTarget],
+        caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
         self.session_id = session_id
@@ -74,11 +77,17 @@ class Session:
         self.join_url = ""
         self._target = target
         self.end_reason = ""
-        traceparent = trace.new_traceparent()
-        self.trace_id = trace.trace_id_of(traceparent)
-        self._context = Context(session_id, avatar, self.locale, traceparent, channels, self.post)
-        self._microphone = pcm(microphone_hertz)
         self._loop = asyncio.get_running_loop()
+        self._spans = SessionSpans(
+            session_id,
+            avatar.name,
+            lambda stage: channels.target(avatar, stage),
+            self._loop.time,
+            caused_by,
+        )
+        self.trace_id = self._spans.session.trace_id
+        self._context = Context(session_id, avatar, self.locale, self._spans, channels, self.post)
+        self._microphone = pcm(microphone_hertz)
         self._inbox: asyncio.Queue[e.Event] = asyncio.Queue(_INBOX_LIMIT)
         self._machine = Conversation(
             History(avatar.persona), avatar.greeting, policy, self._loop.time()
@@ -102,7 +111,8 @@ class Session:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
-                await self._connect()
+                with self._spans.session:
+                    await self._connect()
                 connected.set_result(None)
                 logger.info("connected")
                 await self._converse()
@@ -118,6 +128,7 @@ class Session:
             self.end_reason = self.end_reason or "the orchestrator stopped"
             if not connected.done():
                 connected.cancel()
+            self._spans.close()
             self._publish(self._farewell())
 
     @property
@@ -185,7 +196,9 @@ class Session:
                     event = await self._inbox.get()
             except TimeoutError:
                 event = e.Tick()
-            for command in self._machine.handle(event, self._loop.time()):
+            commands = self._machine.handle(event, self._loop.time())
+            self._spans.follow(event, commands)
+            for command in commands:
                 await self._carry_out(command)
             self._progress.set()
             self._progress = asyncio.Event()

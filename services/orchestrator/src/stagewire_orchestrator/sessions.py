@@ -80,8 +80,14 @@ class Sessions:
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
 
-    async def create(self, request: pb.CreateSessionRequest) -> pb.CreateSessionResponse:
+    async def create(
+        self, request: pb.CreateSessionRequest, caused_by: str = ""
+    ) -> pb.CreateSessionResponse:
         """Connects an avatar's stages and says how the client joins.
+
+        Args:
+            request: What is wanted.
+            caused_by: The caller's traceparent, which the session's trace links to.
 
         Raises:
             StageError: UNKNOWN_AVATAR, INVALID_FIELD, SESSION_EXISTS for a room that has one,
@@ -91,14 +97,14 @@ class Sessions:
         self._forget_old()
         key = request.idempotency_key
         if not key:
-            return self._response(await self._begin(request))
+            return self._response(await self._begin(request, caused_by))
         if key in self._keys:
             return self._response(await asyncio.shield(self._keys[key][1]))
         loop = asyncio.get_running_loop()
         made: asyncio.Future[_Entry] = loop.create_future()
         self._keys[key] = (loop.time(), made)
         try:
-            made.set_result(await self._begin(request))
+            made.set_result(await self._begin(request, caused_by))
         except BaseException as error:
             del self._keys[key]
             _fail(made, error)
@@ -176,10 +182,10 @@ class Sessions:
 
     # --- inside ------------------------------------------------------------------------------
 
-    async def _begin(self, request: pb.CreateSessionRequest) -> _Entry:
+    async def _begin(self, request: pb.CreateSessionRequest, caused_by: str = "") -> _Entry:
         """Starts a session; its room is taken from here on, before it is connected."""
         if request.transport != pb.TRANSPORT_LIVEKIT:
-            return await self._start(request, "")
+            return await self._start(request, "", caused_by)
         room = request.room or new_room()
         if room in self._rooms:
             raise StageError(
@@ -188,7 +194,7 @@ class Sessions:
         taken: asyncio.Future[_Entry] = asyncio.get_running_loop().create_future()
         self._rooms[room] = taken
         try:
-            entry = await self._start(request, room)
+            entry = await self._start(request, room, caused_by)
         except BaseException as error:
             del self._rooms[room]
             _fail(taken, error)
@@ -198,7 +204,7 @@ class Sessions:
             del self._rooms[room]
         return entry
 
-    async def _start(self, request: pb.CreateSessionRequest, room: str) -> _Entry:
+    async def _start(self, request: pb.CreateSessionRequest, room: str, caused_by: str) -> _Entry:
         avatar_id = self._avatar_id(request.avatar_id)
         session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
         session = Session(
@@ -209,6 +215,7 @@ class Sessions:
             self._settings.policy(),
             self._settings.microphone_hertz,
             self._target(session_id, room, join_token),
+            caused_by,
         )
         record = pb.Session(
             session_id=session_id,

@@ -46,6 +46,12 @@ class OrchestratorSettings(StageSettings):
         "wss://egress.example.com, with spaces between. As it is: anywhere, for only a session "
         "says where its egress is. LiveKit's own address is allowed besides.",
     )
+    page_sessions_url: str = Field(
+        "",
+        description="Who creates the page's sessions, http(s):// or a path of the page's own "
+        "origin: your backend, which holds the API key and decides about visitors. Empty: the "
+        "page asks this orchestrator, and its visitor for a key where there are API_KEYS.",
+    )
     avatars: str = Field("", description="Avatar profiles, a YAML file; empty: the packaged ones.")
     microphone_hertz: int = Field(
         16_000, ge=8_000, le=48_000, description="Rate in which egress hands on the microphone."
@@ -138,6 +144,14 @@ class OrchestratorSettings(StageSettings):
         for source in value.split():
             if not re.fullmatch(r"wss?:(//[\w.*:\[\]-]+)?", source):
                 raise ValueError(f"{source!r} is neither ws:, wss: nor an origin with one of them")
+        return value
+
+    @field_validator("page_sessions_url")
+    @classmethod
+    def _is_page_url(cls, value: str) -> str:
+        # It goes into a header: nothing may end the policy's directive there.
+        if value and not re.fullmatch(r"(https?://[\w.:\[\]-]+)?/[^\s;,]*", value):
+            raise ValueError("must be http://…/…, https://…/… or a path that begins with /")
         return value
 
     @model_validator(mode="after")

@@ -70,6 +70,7 @@ class Turn:
         progress_at: When a stage last gave something for it.
         finished_at: When egress was told that no more media comes.
         stopped_at: When it was cut short.
+        latency_told: Its breakdown was announced.
     """
 
     number: int
@@ -89,6 +90,7 @@ class Turn:
     progress_at: float = 0.0
     finished_at: float | None = None
     stopped_at: float | None = None
+    latency_told: bool = False
 
     def move(self, signal: Signal) -> None:
         """Goes to the next phase; a KeyError is a bug in the machine."""

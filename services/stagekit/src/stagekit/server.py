@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 from pydantic_settings import BaseSettings
 from stagewire.common.v1 import describe_pb2, describe_pb2_grpc, error_pb2
 
-from stagekit import log
+from stagekit import log, telemetry
 from stagekit.admission import Admission
 from stagekit.channel import MAX_MESSAGE_BYTES
 from stagekit.errors import StageError, abort
@@ -210,8 +210,12 @@ async def _run(
     package: str, settings: StageSettings, build: Callable[[Any], Awaitable[Stage]]
 ) -> None:
     stop = stop_event()
-    stage = await build(settings)
-    async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
-        logger.info("%s serves on %s:%d", package, settings.host, port)
-        await stop.wait()
+    told = telemetry.start(package)
+    try:
+        stage = await build(settings)
+        async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
+            logger.info("%s serves on %s:%d", package, settings.host, port)
+            await stop.wait()
+    finally:
+        await told.close()
     logger.info("stopped")

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
 
-from stagekit import backends, log
+from stagekit import attributes as a
+from stagekit import backends, tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Commands, check_format, duplex
-from stagekit.trace import trace_id_of
 from stagewire.common.v1 import audio_pb2, describe_pb2, error_pb2
 from stagewire.tts.v1 import tts_pb2, tts_pb2_grpc
 
@@ -50,26 +50,34 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
         """
         commands = Commands(request_iterator)
         opening: tts_pb2.Open = await commands.open()
-        log.session_id.set(opening.session_id)
-        log.trace_id.set(trace_id_of(opening.trace.traceparent))
-        order = self._order(opening)
-        with self._admission.slot():
-            outbox: Outbox[Response] = Outbox(_QUEUE)
-            async for response in duplex(self._run(order, commands, outbox), outbox):
-                yield response
+        about: tracing.Attributes = {a.TURN: opening.turn, a.BACKEND: self._backend.name}
+        metadata = context.invocation_metadata()
+        session_id, trace = opening.session_id, opening.trace
+        with tracing.continued("tts synthesize", session_id, trace, about, metadata) as span:
+            order = self._order(opening)
+            with self._admission.slot():
+                outbox: Outbox[Response] = Outbox(_QUEUE)
+                async for response in duplex(self._run(order, commands, outbox, span), outbox):
+                    yield response
+                    if response.HasField("done"):
+                        span.end()  # it is sent: a caller that hangs up now has everything
 
     async def _run(
         self,
         order: Order,
         commands: Commands[tts_pb2.SynthesizeRequest],
         outbox: Outbox[Response],
+        span: tracing.Span,
     ) -> None:
         await outbox.put(Response(ready=self._ready(order)))
-        turn = Turn(order, self._backend, self._workers, outbox)
-        async for arm, message in commands:
-            if arm == "text":
-                await turn.speak(message.text)
-            # `flush` needs no answer: nothing is ever held back.
+        turn = Turn(order, self._backend, self._workers, outbox, span)
+        try:
+            async for arm, message in commands:
+                if arm == "text":
+                    await turn.speak(message.text)
+                # `flush` needs no answer: nothing is ever held back.
+        finally:
+            turn.tell(span)
         await outbox.put(turn.done())
 
     def _order(self, opening: tts_pb2.Open) -> Order:

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from google.protobuf import duration_pb2
+from stagekit import attributes as a
 from stagekit.audio import Resampler, to_pcm
 from stagekit.errors import StageError
 from stagekit.outbox import Outbox
+from stagekit.tracing import Span
+from stagekit.turn_spans import measured
 from stagewire.common.v1 import audio_pb2, error_pb2, timing_pb2
 from stagewire.tts.v1 import tts_pb2
 
@@ -48,6 +51,7 @@ class Turn:
         backend: Who speaks.
         workers: Where the backend may block.
         outbox: Where messages go; when it is full, nothing more is synthesized.
+        span: The turn's; each clause that is synthesized hangs under it.
         clock: Monotonic seconds.
     """
 
@@ -57,11 +61,12 @@ class Turn:
         backend: Backend,
         workers: Executor,
         outbox: Outbox[Response],
+        span: Span,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is spoken yet."""
         self._order, self._backend, self._workers = order, backend, workers
-        self._outbox, self._clock = outbox, clock
+        self._outbox, self._span, self._clock = outbox, span, clock
         self._characters = 0
         self._samples = 0
         self._last_text = ""
@@ -90,7 +95,11 @@ class Turn:
 
     async def _speak_piece(self, piece: Piece, base: int) -> None:
         loop = asyncio.get_running_loop()
-        clause, started = await loop.run_in_executor(self._workers, self._synthesize, piece.text)
+        with self._span.child("tts clause", {a.CHARACTERS: len(piece.text)}) as span:
+            span.content(a.CONTENT_AVATAR, piece.text)
+            work = loop.run_in_executor(self._workers, self._synthesize, piece.text)
+            clause, started = await work
+            span.set({a.AUDIO_SECONDS: len(clause.samples) / self._order.sample_rate})
         if self._started_at is None:
             self._started_at = started
         if not len(clause.samples):
@@ -150,9 +159,11 @@ class Turn:
                 data=to_pcm(clause.samples[start:end]), start_sample=self._samples
             )
             self._samples += end - start
+            response = Response(audio=audio)
             if self._first_output_at is None:
                 self._first_output_at = self._clock()
-            await self._outbox.put(Response(audio=audio))
+                response.timing.CopyFrom(self._timing())
+            await self._outbox.put(response)
 
     def _messages(self, length: int) -> Iterator[tuple[int, int]]:
         rate = self._order.sample_rate
@@ -163,8 +174,21 @@ class Turn:
             yield start, end
             start = end
 
+    def tell(self, span: Span) -> None:
+        """Says on its span what came of the turn, also of one that was cut short."""
+        seconds = self._samples / self._order.sample_rate
+        about = {a.CHARACTERS: self._characters, a.AUDIO_SECONDS: seconds}
+        span.set({**about, **measured(self._timing())})
+
     def done(self) -> Response:
         """The turn's last message."""
+        done = tts_pb2.Done(
+            samples=self._samples, characters=self._characters, timing=self._timing()
+        )
+        return Response(done=done)
+
+    def _timing(self) -> timing_pb2.StageTiming:
+        """What was measured up to now."""
         timing = timing_pb2.StageTiming()
         if self._first_text_at is not None:
             timing.since_trigger.CopyFrom(_duration(self._clock() - self._first_text_at))
@@ -173,9 +197,7 @@ class Turn:
                 if self._first_output_at is not None:
                     compute = self._first_output_at - self._started_at
                     timing.compute_to_first_output.CopyFrom(_duration(compute))
-        return Response(
-            done=tts_pb2.Done(samples=self._samples, characters=self._characters, timing=timing)
-        )
+        return timing
 
 
 def _duration(seconds: float) -> duration_pb2.Duration:

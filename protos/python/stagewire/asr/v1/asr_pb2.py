@@ -29,7 +29,7 @@ from stagewire.common.v1 import timing_pb2 as stagewire_dot_common_dot_v1_dot_ti
 from stagewire.common.v1 import trace_pb2 as stagewire_dot_common_dot_v1_dot_trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astagewire/asr/v1/asr.proto\x12\x10stagewire.asr.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fstagewire/common/v1/audio.proto\x1a\x1fstagewire/common/v1/error.proto\x1a stagewire/common/v1/timing.proto\x1a\x1fstagewire/common/v1/trace.proto\"\xf7\x01\n\x11TranscribeRequest\x12&\n\x04open\x18\x01 \x01(\x0b\x32\x16.stagewire.asr.v1.OpenH\x00\x12+\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1a.stagewire.common.v1.AudioH\x00\x12&\n\x04hint\x18\x03 \x01(\x0b\x32\x16.stagewire.asr.v1.HintH\x00\x12.\n\x08\x66inalize\x18\x04 \x01(\x0b\x32\x1a.stagewire.asr.v1.FinalizeH\x00\x12*\n\x06\x63ommit\x18\x05 \x01(\x0b\x32\x18.stagewire.asr.v1.CommitH\x00\x42\t\n\x07message\"\xce\x01\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x30\n\x06\x66ormat\x18\x02 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0f\n\x07phrases\x18\x04 \x03(\t\x12\x16\n\x0ewants_partials\x18\x05 \x01(\x08\x12\x13\n\x0bwants_words\x18\x06 \x01(\x08\x12\x30\n\x05trace\x18\x07 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"\x1f\n\x04Hint\x12\x17\n\x0f\x61vatar_speaking\x18\x01 \x01(\x08\"\n\n\x08\x46inalize\"\x1b\n\x06\x43ommit\x12\x11\n\tutterance\x18\x01 \x01(\r\"\xae\x03\n\x12TranscribeResponse\x12(\n\x05ready\x18\x01 \x01(\x0b\x32\x17.stagewire.asr.v1.ReadyH\x00\x12\x39\n\x0espeech_started\x18\x02 \x01(\x0b\x32\x1f.stagewire.asr.v1.SpeechStartedH\x00\x12,\n\x07partial\x18\x03 \x01(\x0b\x32\x19.stagewire.asr.v1.PartialH\x00\x12\x39\n\x0espeech_stopped\x18\x04 \x01(\x0b\x32\x1f.stagewire.asr.v1.SpeechStoppedH\x00\x12\x32\n\x0b\x65nd_of_turn\x18\x05 \x01(\x0b\x32\x1b.stagewire.asr.v1.EndOfTurnH\x00\x12(\n\x05\x66inal\x18\x06 \x01(\x0b\x32\x17.stagewire.asr.v1.FinalH\x00\x12+\n\x05\x66\x61ult\x18\x07 \x01(\x0b\x32\x1a.stagewire.common.v1.FaultH\x00\x12\x34\n\ngoing_away\x18\x08 \x01(\x0b\x32\x1e.stagewire.common.v1.GoingAwayH\x00\x42\t\n\x07message\"D\n\x05Ready\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x17\n\x0fmax_audio_bytes\x18\x02 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"2\n\rSpeechStarted\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\x03\"]\n\x07Partial\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x16\n\x0e\x66rom_utterance\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x19\n\x11stable_characters\x18\x04 \x01(\x05\"2\n\rSpeechStopped\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\x03\"_\n\tEndOfTurn\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12*\n\x07silence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc2\x01\n\x05\x46inal\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x16\n\x0e\x66rom_utterance\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12(\n\x05words\x18\x06 \x03(\x0b\x32\x19.stagewire.common.v1.Word\x12\x30\n\x06timing\x18\x07 \x01(\x0b\x32 .stagewire.common.v1.StageTiming2i\n\nAsrService\x12[\n\nTranscribe\x12#.stagewire.asr.v1.TranscribeRequest\x1a$.stagewire.asr.v1.TranscribeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astagewire/asr/v1/asr.proto\x12\x10stagewire.asr.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fstagewire/common/v1/audio.proto\x1a\x1fstagewire/common/v1/error.proto\x1a stagewire/common/v1/timing.proto\x1a\x1fstagewire/common/v1/trace.proto\"\xf7\x01\n\x11TranscribeRequest\x12&\n\x04open\x18\x01 \x01(\x0b\x32\x16.stagewire.asr.v1.OpenH\x00\x12+\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1a.stagewire.common.v1.AudioH\x00\x12&\n\x04hint\x18\x03 \x01(\x0b\x32\x16.stagewire.asr.v1.HintH\x00\x12.\n\x08\x66inalize\x18\x04 \x01(\x0b\x32\x1a.stagewire.asr.v1.FinalizeH\x00\x12*\n\x06\x63ommit\x18\x05 \x01(\x0b\x32\x18.stagewire.asr.v1.CommitH\x00\x42\t\n\x07message\"\xce\x01\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x30\n\x06\x66ormat\x18\x02 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x10\n\x08language\x18\x03 \x01(\t\x12\x0f\n\x07phrases\x18\x04 \x03(\t\x12\x16\n\x0ewants_partials\x18\x05 \x01(\x08\x12\x13\n\x0bwants_words\x18\x06 \x01(\x08\x12\x30\n\x05trace\x18\x07 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"\x1f\n\x04Hint\x12\x17\n\x0f\x61vatar_speaking\x18\x01 \x01(\x08\"\n\n\x08\x46inalize\"M\n\x06\x43ommit\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x30\n\x05trace\x18\x02 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"\xae\x03\n\x12TranscribeResponse\x12(\n\x05ready\x18\x01 \x01(\x0b\x32\x17.stagewire.asr.v1.ReadyH\x00\x12\x39\n\x0espeech_started\x18\x02 \x01(\x0b\x32\x1f.stagewire.asr.v1.SpeechStartedH\x00\x12,\n\x07partial\x18\x03 \x01(\x0b\x32\x19.stagewire.asr.v1.PartialH\x00\x12\x39\n\x0espeech_stopped\x18\x04 \x01(\x0b\x32\x1f.stagewire.asr.v1.SpeechStoppedH\x00\x12\x32\n\x0b\x65nd_of_turn\x18\x05 \x01(\x0b\x32\x1b.stagewire.asr.v1.EndOfTurnH\x00\x12(\n\x05\x66inal\x18\x06 \x01(\x0b\x32\x17.stagewire.asr.v1.FinalH\x00\x12+\n\x05\x66\x61ult\x18\x07 \x01(\x0b\x32\x1a.stagewire.common.v1.FaultH\x00\x12\x34\n\ngoing_away\x18\x08 \x01(\x0b\x32\x1e.stagewire.common.v1.GoingAwayH\x00\x42\t\n\x07message\"D\n\x05Ready\x12\x10\n\x08language\x18\x01 \x01(\t\x12\x17\n\x0fmax_audio_bytes\x18\x02 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"2\n\rSpeechStarted\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\x03\"]\n\x07Partial\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x16\n\x0e\x66rom_utterance\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x19\n\x11stable_characters\x18\x04 \x01(\x05\"H\n\rSpeechStopped\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x0e\n\x06sample\x18\x02 \x01(\x03\x12\x14\n\x0cheard_sample\x18\x03 \x01(\x03\"_\n\tEndOfTurn\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x13\n\x0bprobability\x18\x02 \x01(\x02\x12*\n\x07silence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc2\x01\n\x05\x46inal\x12\x11\n\tutterance\x18\x01 \x01(\r\x12\x16\n\x0e\x66rom_utterance\x18\x02 \x01(\r\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x02\x12(\n\x05words\x18\x06 \x03(\x0b\x32\x19.stagewire.common.v1.Word\x12\x30\n\x06timing\x18\x07 \x01(\x0b\x32 .stagewire.common.v1.StageTiming2i\n\nAsrService\x12[\n\nTranscribe\x12#.stagewire.asr.v1.TranscribeRequest\x1a$.stagewire.asr.v1.TranscribeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,21 +45,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FINALIZE']._serialized_start=705
   _globals['_FINALIZE']._serialized_end=715
   _globals['_COMMIT']._serialized_start=717
-  _globals['_COMMIT']._serialized_end=744
-  _globals['_TRANSCRIBERESPONSE']._serialized_start=747
-  _globals['_TRANSCRIBERESPONSE']._serialized_end=1177
-  _globals['_READY']._serialized_start=1179
-  _globals['_READY']._serialized_end=1247
-  _globals['_SPEECHSTARTED']._serialized_start=1249
-  _globals['_SPEECHSTARTED']._serialized_end=1299
-  _globals['_PARTIAL']._serialized_start=1301
-  _globals['_PARTIAL']._serialized_end=1394
-  _globals['_SPEECHSTOPPED']._serialized_start=1396
-  _globals['_SPEECHSTOPPED']._serialized_end=1446
-  _globals['_ENDOFTURN']._serialized_start=1448
-  _globals['_ENDOFTURN']._serialized_end=1543
-  _globals['_FINAL']._serialized_start=1546
-  _globals['_FINAL']._serialized_end=1740
-  _globals['_ASRSERVICE']._serialized_start=1742
-  _globals['_ASRSERVICE']._serialized_end=1847
+  _globals['_COMMIT']._serialized_end=794
+  _globals['_TRANSCRIBERESPONSE']._serialized_start=797
+  _globals['_TRANSCRIBERESPONSE']._serialized_end=1227
+  _globals['_READY']._serialized_start=1229
+  _globals['_READY']._serialized_end=1297
+  _globals['_SPEECHSTARTED']._serialized_start=1299
+  _globals['_SPEECHSTARTED']._serialized_end=1349
+  _globals['_PARTIAL']._serialized_start=1351
+  _globals['_PARTIAL']._serialized_end=1444
+  _globals['_SPEECHSTOPPED']._serialized_start=1446
+  _globals['_SPEECHSTOPPED']._serialized_end=1518
+  _globals['_ENDOFTURN']._serialized_start=1520
+  _globals['_ENDOFTURN']._serialized_end=1615
+  _globals['_FINAL']._serialized_start=1618
+  _globals['_FINAL']._serialized_end=1812
+  _globals['_ASRSERVICE']._serialized_start=1814
+  _globals['_ASRSERVICE']._serialized_end=1919
 # @@protoc_insertion_point(module_scope)

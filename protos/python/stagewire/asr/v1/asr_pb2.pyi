@@ -175,16 +175,22 @@ class Commit(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     UTTERANCE_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
     utterance: _builtins.int
     """The last utterance taken."""
+    @_builtins.property
+    def trace(self) -> _trace_pb2.TraceContext:
+        """The answer that the words led to: the stage's spans of these utterances belong under it."""
+
     def __init__(
         self,
         *,
         utterance: _builtins.int = ...,
+        trace: _trace_pb2.TraceContext | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["utterance", b"utterance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["trace", b"trace", "utterance", b"utterance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -358,19 +364,26 @@ class SpeechStopped(_message.Message):
 
     UTTERANCE_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
+    HEARD_SAMPLE_FIELD_NUMBER: _builtins.int
     utterance: _builtins.int
     """The utterance."""
     sample: _builtins.int
     """Where speech ended."""
+    heard_sample: _builtins.int
+    """How far the stage had heard when it knew: the offset after the last sample that it took to
+    decide, at least `sample`. The audio with that sample is what `final.timing` counts from.
+    0: not told.
+    """
     def __init__(
         self,
         *,
         utterance: _builtins.int = ...,
         sample: _builtins.int = ...,
+        heard_sample: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sample", b"sample", "utterance", b"utterance"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_sample", b"heard_sample", "sample", b"sample", "utterance", b"utterance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -102,7 +102,10 @@ class SessionEvent(_message.Message):
 
     @_builtins.property
     def latency(self) -> Global___LatencyBreakdown:
-        """Where the time went, from the user's last word to the first sound with moving lips."""
+        """Where the time went, from the user's last word to the first sound with moving lips. One for
+        each turn that answered the user and sounded: when the client has reported that it plays, or
+        else right before the turn's summary.
+        """
 
     @_builtins.property
     def notice(self) -> _error_pb2.Fault:
@@ -255,11 +258,16 @@ class LatencyBreakdown(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def total(self) -> _duration_pb2.Duration:
-        """From the user's last speech to the sending of the first sound with motion."""
+        """From the user's last speech (when it reached the orchestrator, or when the text was typed) to
+        the first sound with motion: to its sending at the orchestrator; on to where it was handed to
+        the client's connection, when egress told its share; and on to the loudspeaker, when the client
+        told its own. A way that is known only there and back counts by half. Exactly the sum of the
+        parts.
+        """
 
     @_builtins.property
     def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___LatencyPart]:
-        """The parts in order."""
+        """The parts in order, contiguous."""
 
     def __init__(
         self,
@@ -284,7 +292,9 @@ class LatencyPart(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DURATION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Such as "endpointing", "asr_final", "llm_first_token", "first_clause", "tts_first_audio"."""
+    """Such as "endpointing", "llm_queue", "llm_first_token", "tts_network"; docs/latency.md has them
+    all. A receiver shows one that it does not know as it is.
+    """
     @_builtins.property
     def duration(self) -> _duration_pb2.Duration:
         """How long it took on the critical path; zero or more."""

@@ -623,6 +623,7 @@ class Playback(_message.Message):
     TURN_FIELD_NUMBER: _builtins.int
     PLAYED_SAMPLES_FIELD_NUMBER: _builtins.int
     CLIENT_BUFFER_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """The turn."""
     played_samples: _builtins.int
@@ -633,16 +634,23 @@ class Playback(_message.Message):
         the client's own clock; zero or more. Absent: the client does not measure it, or not yet.
         """
 
+    @_builtins.property
+    def timing(self) -> _timing_pb2.StageTiming:
+        """On the turn's first. The trigger is the turn's first audio; queue_wait ends when it was given
+        to the client's connection, since_trigger with the sending of this message.
+        """
+
     def __init__(
         self,
         *,
         turn: _builtins.int = ...,
         played_samples: _builtins.int = ...,
         client_buffer: _duration_pb2.Duration | None = ...,
+        timing: _timing_pb2.StageTiming | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["client_buffer", b"client_buffer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["client_buffer", b"client_buffer", "timing", b"timing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_buffer", b"client_buffer", "played_samples", b"played_samples", "turn", b"turn"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_buffer", b"client_buffer", "played_samples", b"played_samples", "timing", b"timing", "turn", b"turn"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

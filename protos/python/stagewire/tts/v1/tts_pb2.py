@@ -27,7 +27,7 @@ from stagewire.common.v1 import timing_pb2 as stagewire_dot_common_dot_v1_dot_ti
 from stagewire.common.v1 import trace_pb2 as stagewire_dot_common_dot_v1_dot_trace__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astagewire/tts/v1/tts.proto\x12\x10stagewire.tts.v1\x1a\x1fstagewire/common/v1/audio.proto\x1a stagewire/common/v1/timing.proto\x1a\x1fstagewire/common/v1/trace.proto\"\x98\x01\n\x11SynthesizeRequest\x12&\n\x04open\x18\x01 \x01(\x0b\x32\x16.stagewire.tts.v1.OpenH\x00\x12&\n\x04text\x18\x02 \x01(\x0b\x32\x16.stagewire.tts.v1.TextH\x00\x12(\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x17.stagewire.tts.v1.FlushH\x00\x42\t\n\x07message\"\xf9\x01\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\r\x12\r\n\x05voice\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x30\n\x06\x66ormat\x18\x05 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x13\n\x0bwants_words\x18\x06 \x01(\x08\x12\x16\n\x0ewants_phonemes\x18\x07 \x01(\x08\x12\x1d\n\x15speaking_rate_percent\x18\x08 \x01(\x05\x12\x30\n\x05trace\x18\t \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"\x14\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x07\n\x05\x46lush\"\xf8\x01\n\x12SynthesizeResponse\x12(\n\x05ready\x18\x01 \x01(\x0b\x32\x17.stagewire.tts.v1.ReadyH\x00\x12+\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1a.stagewire.common.v1.AudioH\x00\x12(\n\x05words\x18\x03 \x01(\x0b\x32\x17.stagewire.tts.v1.WordsH\x00\x12.\n\x08phonemes\x18\x04 \x01(\x0b\x32\x1a.stagewire.tts.v1.PhonemesH\x00\x12&\n\x04\x64one\x18\x05 \x01(\x0b\x32\x16.stagewire.tts.v1.DoneH\x00\x42\t\n\x07message\"Z\n\x05Ready\x12\x30\n\x06\x66ormat\x18\x01 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\r\n\x05voice\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"1\n\x05Words\x12(\n\x05words\x18\x01 \x03(\x0b\x32\x19.stagewire.common.v1.Word\"r\n\x08Phonemes\x12\x36\n\x08\x61lphabet\x18\x01 \x01(\x0e\x32$.stagewire.common.v1.PhonemeAlphabet\x12.\n\x08phonemes\x18\x02 \x03(\x0b\x32\x1c.stagewire.common.v1.Phoneme\"]\n\x04\x44one\x12\x0f\n\x07samples\x18\x01 \x01(\x03\x12\x12\n\ncharacters\x18\x02 \x01(\x05\x12\x30\n\x06timing\x18\x03 \x01(\x0b\x32 .stagewire.common.v1.StageTiming2i\n\nTtsService\x12[\n\nSynthesize\x12#.stagewire.tts.v1.SynthesizeRequest\x1a$.stagewire.tts.v1.SynthesizeResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1astagewire/tts/v1/tts.proto\x12\x10stagewire.tts.v1\x1a\x1fstagewire/common/v1/audio.proto\x1a stagewire/common/v1/timing.proto\x1a\x1fstagewire/common/v1/trace.proto\"\x98\x01\n\x11SynthesizeRequest\x12&\n\x04open\x18\x01 \x01(\x0b\x32\x16.stagewire.tts.v1.OpenH\x00\x12&\n\x04text\x18\x02 \x01(\x0b\x32\x16.stagewire.tts.v1.TextH\x00\x12(\n\x05\x66lush\x18\x03 \x01(\x0b\x32\x17.stagewire.tts.v1.FlushH\x00\x42\t\n\x07message\"\xf9\x01\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04turn\x18\x02 \x01(\r\x12\r\n\x05voice\x18\x03 \x01(\t\x12\x10\n\x08language\x18\x04 \x01(\t\x12\x30\n\x06\x66ormat\x18\x05 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x13\n\x0bwants_words\x18\x06 \x01(\x08\x12\x16\n\x0ewants_phonemes\x18\x07 \x01(\x08\x12\x1d\n\x15speaking_rate_percent\x18\x08 \x01(\x05\x12\x30\n\x05trace\x18\t \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"\x14\n\x04Text\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x07\n\x05\x46lush\"\xaa\x02\n\x12SynthesizeResponse\x12(\n\x05ready\x18\x01 \x01(\x0b\x32\x17.stagewire.tts.v1.ReadyH\x00\x12+\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1a.stagewire.common.v1.AudioH\x00\x12(\n\x05words\x18\x03 \x01(\x0b\x32\x17.stagewire.tts.v1.WordsH\x00\x12.\n\x08phonemes\x18\x04 \x01(\x0b\x32\x1a.stagewire.tts.v1.PhonemesH\x00\x12&\n\x04\x64one\x18\x05 \x01(\x0b\x32\x16.stagewire.tts.v1.DoneH\x00\x12\x30\n\x06timing\x18\x06 \x01(\x0b\x32 .stagewire.common.v1.StageTimingB\t\n\x07message\"Z\n\x05Ready\x12\x30\n\x06\x66ormat\x18\x01 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\r\n\x05voice\x18\x02 \x01(\t\x12\x10\n\x08\x66\x65\x61tures\x18\x03 \x03(\t\"1\n\x05Words\x12(\n\x05words\x18\x01 \x03(\x0b\x32\x19.stagewire.common.v1.Word\"r\n\x08Phonemes\x12\x36\n\x08\x61lphabet\x18\x01 \x01(\x0e\x32$.stagewire.common.v1.PhonemeAlphabet\x12.\n\x08phonemes\x18\x02 \x03(\x0b\x32\x1c.stagewire.common.v1.Phoneme\"]\n\x04\x44one\x12\x0f\n\x07samples\x18\x01 \x01(\x03\x12\x12\n\ncharacters\x18\x02 \x01(\x05\x12\x30\n\x06timing\x18\x03 \x01(\x0b\x32 .stagewire.common.v1.StageTiming2i\n\nTtsService\x12[\n\nSynthesize\x12#.stagewire.tts.v1.SynthesizeRequest\x1a$.stagewire.tts.v1.SynthesizeResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,15 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FLUSH']._serialized_start=577
   _globals['_FLUSH']._serialized_end=584
   _globals['_SYNTHESIZERESPONSE']._serialized_start=587
-  _globals['_SYNTHESIZERESPONSE']._serialized_end=835
-  _globals['_READY']._serialized_start=837
-  _globals['_READY']._serialized_end=927
-  _globals['_WORDS']._serialized_start=929
-  _globals['_WORDS']._serialized_end=978
-  _globals['_PHONEMES']._serialized_start=980
-  _globals['_PHONEMES']._serialized_end=1094
-  _globals['_DONE']._serialized_start=1096
-  _globals['_DONE']._serialized_end=1189
-  _globals['_TTSSERVICE']._serialized_start=1191
-  _globals['_TTSSERVICE']._serialized_end=1296
+  _globals['_SYNTHESIZERESPONSE']._serialized_end=885
+  _globals['_READY']._serialized_start=887
+  _globals['_READY']._serialized_end=977
+  _globals['_WORDS']._serialized_start=979
+  _globals['_WORDS']._serialized_end=1028
+  _globals['_PHONEMES']._serialized_start=1030
+  _globals['_PHONEMES']._serialized_end=1144
+  _globals['_DONE']._serialized_start=1146
+  _globals['_DONE']._serialized_end=1239
+  _globals['_TTSSERVICE']._serialized_start=1241
+  _globals['_TTSSERVICE']._serialized_end=1346
 # @@protoc_insertion_point(module_scope)

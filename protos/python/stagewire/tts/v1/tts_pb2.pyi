@@ -169,6 +169,7 @@ class SynthesizeResponse(_message.Message):
     WORDS_FIELD_NUMBER: _builtins.int
     PHONEMES_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
+    TIMING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ready(self) -> Global___Ready:
         """The answer to `open`."""
@@ -189,6 +190,10 @@ class SynthesizeResponse(_message.Message):
     def done(self) -> Global___Done:
         """Everything was spoken."""
 
+    @_builtins.property
+    def timing(self) -> _timing_pb2.StageTiming:
+        """With the turn's first `audio`: what it took. The trigger is the first text."""
+
     def __init__(
         self,
         *,
@@ -197,10 +202,11 @@ class SynthesizeResponse(_message.Message):
         words: Global___Words | None = ...,
         phonemes: Global___Phonemes | None = ...,
         done: Global___Done | None = ...,
+        timing: _timing_pb2.StageTiming | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "done", b"done", "message", b"message", "phonemes", b"phonemes", "ready", b"ready", "words", b"words"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "done", b"done", "message", b"message", "phonemes", b"phonemes", "ready", b"ready", "timing", b"timing", "words", b"words"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "done", b"done", "message", b"message", "phonemes", b"phonemes", "ready", b"ready", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "done", b"done", "message", b"message", "phonemes", b"phonemes", "ready", b"ready", "timing", b"timing", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["ready", "audio", "words", "phonemes", "done"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015

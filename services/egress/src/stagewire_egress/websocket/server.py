@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, suppress
 
 from stagekit import log
 from stagekit.errors import StageError
-from stagekit.trace import trace_id_of
+from stagekit.tracing import trace_id_of
 from stagewire.common.v1 import error_pb2
 from stagewire.egress.v1 import egress_pb2
 from websockets.asyncio.server import Server, ServerConnection, serve

@@ -14,6 +14,8 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from stagekit import attributes as a
+from stagekit import tracing
 from stagekit.errors import StageError
 from stagekit.settings import load
 from stagewire.common.v1 import error_pb2
@@ -93,11 +95,14 @@ class OpenAIChat:
         yield Started()
         answer = _Answer(sum(len(message.tool_calls) for message in request.messages))
         try:
-            stream = await self._client.chat.completions.create(**self._body(request))
-            async with stream:
-                async for chunk in stream:
-                    if text := answer.add(chunk):
-                        yield Text(text)
+            with self._request_span() as span:
+                stream = await self._client.chat.completions.create(
+                    **self._body(request), extra_headers=dict(span.w3c)
+                )
+                async with stream:
+                    async for chunk in stream:
+                        if text := answer.add(chunk):
+                            yield Text(text)
         except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
             raise _as_stage_error(error, self._settings) from error
         for call in answer.calls():
@@ -117,6 +122,16 @@ class OpenAIChat:
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    def _request_span(self) -> tracing.Span:
+        url = self._client.base_url
+        about: tracing.Attributes = {
+            a.HTTP_METHOD: "POST",
+            a.SERVER_ADDRESS: url.host,
+            a.SERVER_PORT: url.port or (443 if url.scheme == "https" else 80),
+            a.GEN_AI_REQUEST_MODEL: self._settings.model,
+        }
+        return tracing.current().child("POST chat/completions", about, tracing.CLIENT)
 
     def _body(self, request: Request) -> dict[str, Any]:
         body: dict[str, Any] = {

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from stagekit import attributes as a
+from stagekit import tracing
 from stagekit.audio import to_float
 from stagekit.model_fetch import ensure
 from stagewire.common.v1 import trace_pb2
@@ -46,12 +49,16 @@ class LipsyncFace:
         self.idle_motion = idle_motion
         self._performer, self._sample_rate, self._emit = performer, sample_rate, emit
         self._emitted = 0
+        self._span: tracing.Span | None = None
+        self._busy = 0.0
 
     async def run(self) -> None:
         """Nothing goes on by itself here."""
 
     async def start(self, turn: int, trace: trace_pb2.TraceContext) -> None:
         """See :class:`stagewire_motion_bridge.backend.Face`; so with the others."""
+        self._end_span()
+        self._span = tracing.current().child("lipsync perform", under=trace)
         self._performer.start()
         self._emitted = 0
 
@@ -66,16 +73,28 @@ class LipsyncFace:
     async def finish(self, turn: int) -> None:
         """Emits the rest."""
         await self._show(turn, self._performer.finish)
+        self._end_span()
         await self._emit(Completed(turn))
 
     async def cancel(self, turn: int) -> None:
         """Nothing goes on by itself here."""
+        self._end_span()
 
     async def close(self) -> None:
         """Nothing is held."""
+        self._end_span()
+
+    def _end_span(self) -> None:
+        if self._span is not None:
+            self._span.set({a.BUSY: self._busy})
+            self._span.end()
+        self._span, self._busy = None, 0.0
 
     async def _show(self, turn: int, perform: Callable[[], Frames]) -> None:
-        for payload, count in await asyncio.to_thread(lambda: payloads(perform())):
+        began = time.monotonic()
+        shown = await asyncio.to_thread(lambda: payloads(perform()))
+        self._busy += time.monotonic() - began
+        for payload, count in shown:
             begin, self._emitted = self._emitted, self._emitted + count
             await self._emit(Motion(turn, payload, self._edge(begin), self._edge(self._emitted)))
 

@@ -45,6 +45,13 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
         idempotency_key: Annotated[
             str, Header(description="The same key within ten minutes returns the same session.")
         ] = "",
+        traceparent: Annotated[
+            str,
+            Header(
+                description="The caller's own W3C trace context: the session's trace links to it. "
+                "It decides neither the trace id nor what is recorded."
+            ),
+        ] = "",
     ) -> Any:
         """Connects an avatar's stages and says how the client joins."""
         request = pb.CreateSessionRequest(
@@ -55,7 +62,7 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
             metadata=wanted.metadata,
             idempotency_key=idempotency_key,
         )
-        return body(await sessions.create(request))
+        return body(await sessions.create(request, traceparent))
 
     @routes.get("", response_model=Many, dependencies=caller)
     async def list_sessions(include_ended: bool = False) -> Any:

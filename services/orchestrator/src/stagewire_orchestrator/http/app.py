@@ -42,6 +42,8 @@ def build_app(
         summary="Conversations between a client and an avatar.",
         docs_url=None,
         redoc_url=None,
+        # Its own would take a stranger's traceparent for a parent, and sample as that one says.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     problems.handle(app)
     keys = ApiKeys(settings.api_keys.get_secret_value())
@@ -54,7 +56,13 @@ def build_app(
         CORSMiddleware,
         allow_origin_regex=pattern(settings.cors_origins).pattern,
         allow_methods=["GET", "POST", "DELETE"],
-        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID"],
+        allow_headers=[
+            "Authorization",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+            "traceparent",
+        ],
         expose_headers=["Retry-After"],
         max_age=_PAGE_KEEPS_CORS_SECONDS,
     )

@@ -22,11 +22,16 @@ class Channels:
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     def to(self, avatar: Avatar, stage: str) -> grpc.aio.Channel:
-        """The channel to ``stage`` for this avatar: its own choice, or the deployment's."""
-        target = getattr(avatar.stages, stage) or getattr(self._settings, f"{stage}_target")
+        """The channel to ``stage`` for this avatar."""
+        target = self.target(avatar, stage)
         if target not in self._channels:
             self._channels[target] = connect(target)
         return self._channels[target]
+
+    def target(self, avatar: Avatar, stage: str) -> str:
+        """Where ``stage`` is for this avatar: its own choice, or the deployment's."""
+        chosen: str = getattr(avatar.stages, stage) or getattr(self._settings, f"{stage}_target")
+        return chosen
 
     async def close(self) -> None:
         """Closes every channel."""

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.audio_pb2 import AUDIO_ENCODING_PCM_S16LE, AudioFormat
-from stagewire.common.v1.trace_pb2 import TraceContext
 
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.spans import SessionSpans
 from stagewire_orchestrator.stages.channels import Channels
 
 Post = Callable[[e.Event], Awaitable[None]]
@@ -26,7 +26,7 @@ class Context:
         session_id: Its id.
         avatar: Its profile.
         locale: BCP 47.
-        traceparent: Its trace.
+        spans: Its trace.
         channels: Connections to the stages.
         post: Tells the machine.
     """
@@ -34,19 +34,9 @@ class Context:
     session_id: str
     avatar: Avatar
     locale: str
-    traceparent: str
+    spans: SessionSpans
     channels: Channels
     post: Post
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Goes with every call."""
-        return (("traceparent", self.traceparent), ("x-session-id", self.session_id))
-
-    @property
-    def trace(self) -> TraceContext:
-        """Goes in band."""
-        return TraceContext(traceparent=self.traceparent)
 
     async def notice(self, problem: StageError) -> None:
         """Tells of a lost stream, unless it was left on purpose."""

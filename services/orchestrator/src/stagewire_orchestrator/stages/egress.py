@@ -9,12 +9,14 @@ from typing import Any
 from stagekit.errors import StageError
 from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
 from stagewire.common.v1.session_event_pb2 import SessionEvent
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.egress.v1 import egress_pb2 as pb
 from stagewire.egress.v1 import egress_pb2_grpc
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Delivered, Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.link import Link
 
@@ -55,7 +57,6 @@ class Egress:
             motion_codec=motion.codec,
             motion_frame_rate=motion.frame_rate,
             microphone_format=microphone,
-            trace=context.trace,
             idle_motion=motion.idle_motion,
         )
         self._hear = hear
@@ -64,14 +65,15 @@ class Egress:
             "egress",
             stub.Deliver,
             self._opening,
-            context.metadata,
+            lambda: context.spans.call("egress", "open"),
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
         )
 
-    def _opening(self) -> pb.DeliverRequest:
+    def _opening(self, trace: TraceContext) -> pb.DeliverRequest:
         target = self._target()
+        self._open.trace.CopyFrom(trace)
         if isinstance(target, pb.LiveKitTarget):
             self._open.livekit.CopyFrom(target)
         else:
@@ -96,7 +98,8 @@ class Egress:
         turn, request = command.turn, pb.DeliverRequest()
         match command:
             case c.StartPlaying():
-                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=self._context.trace))
+                trace = self._context.spans.context(turn, "egress")
+                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=trace))
             case c.PlayAudio():
                 audio = Audio(data=command.data, start_sample=command.start_sample)
                 request.audio.CopyFrom(pb.TurnAudio(turn=turn, audio=audio))
@@ -114,6 +117,16 @@ class Egress:
                 await self.link.discard(lambda waiting: _media_of(waiting) == turn)
         await self.link.send(request)
 
+    def _delivered(self, playback: pb.Playback) -> Delivered | None:
+        reported = Reported.read(playback.timing)
+        if reported is None:
+            return None
+        if not playback.HasField("client_buffer"):
+            return Delivered(reported)
+        buffer = playback.client_buffer.ToNanoseconds() / 1e9
+        played = playback.played_samples / self._open.voice_format.sample_rate_hertz
+        return Delivered(reported, buffer, played)
+
     async def _on_lost(self, problem: StageError) -> None:
         await self._context.post(e.EgressLost())
         await self._context.post(e.ClientLeft())
@@ -127,10 +140,14 @@ class Egress:
             case "user_audio":
                 await self._hear(message)
             case "playback":
-                await self._context.post(e.Played(message.turn, message.played_samples))
-            case "turn_ended":
                 await self._context.post(
-                    e.EgressEnded(message.turn, message.reason, message.played_samples)
+                    e.Played(message.turn, message.played_samples, self._delivered(message))
+                )
+            case "turn_ended":
+                reported = Reported.read(message.timing)
+                delivered = None if reported is None else Delivered(reported)
+                await self._context.post(
+                    e.EgressEnded(message.turn, message.reason, message.played_samples, delivered)
                 )
             case "user_text":
                 await self._context.post(e.UserText(message.text))

@@ -12,12 +12,13 @@ import grpc
 from google.protobuf.message import Message
 from stagekit.errors import StageError, from_rpc_error
 from stagekit.outbox import Outbox
+from stagekit.tracing import Span
 from stagewire.common.v1 import error_pb2
+from stagewire.common.v1.trace_pb2 import TraceContext
 
 logger = logging.getLogger(__name__)
 
 Request = TypeVar("Request", bound=Message)
-Metadata = tuple[tuple[str, str], ...]
 
 READY_SECONDS = 10.0
 _FIRST_BACKOFF, _LONGEST_BACKOFF = 0.1, 2.0
@@ -41,8 +42,8 @@ class Link(Generic[Request]):
     Args:
         name: The stage, for logs and errors.
         method: The stub's bidirectional method.
-        opening: Makes the request with ``open``; called for each new stream.
-        metadata: Goes with each call.
+        opening: Makes the request with ``open``, for each new stream, with its context.
+        span: Begins the span of a stream's opening.
         on_message: Called with (arm, message) for every response after ``ready``.
         on_lost: Called when the stream broke, or was left for another instance (DRAINING).
         on_back: Called with ``ready`` when a new stream stands.
@@ -54,8 +55,8 @@ class Link(Generic[Request]):
         self,
         name: str,
         method: Callable[..., Any],
-        opening: Callable[[], Request],
-        metadata: Metadata,
+        opening: Callable[[TraceContext], Request],
+        span: Callable[[], Span],
         *,
         on_message: Callable[[str, Any], Any],
         on_lost: Callable[[StageError], Any],
@@ -67,7 +68,7 @@ class Link(Generic[Request]):
         self._name = name
         self._method = method
         self._opening = opening
-        self._metadata = metadata
+        self._span = span
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_back = on_back
@@ -147,9 +148,14 @@ class Link(Generic[Request]):
 
     async def _converse(self) -> StageError:
         """One stream from ``open`` to its end; returns when it was left on purpose."""
-        call = self._method(metadata=self._metadata)
+        with self._span() as span:
+            call = self._method(metadata=span.metadata)
+            try:
+                ready = await self._open(call, span.context)
+            except BaseException:
+                call.cancel()
+                raise
         try:
-            ready = await self._open(call)
             outbox: Outbox[Request] = Outbox(_OUTBOX_LIMIT)
             for request in self._kept:
                 await outbox.put(request)
@@ -172,10 +178,10 @@ class Link(Generic[Request]):
             call.cancel()
         return StageError(error_pb2.ERROR_REASON_DRAINING, f"{self._name}: moved on")
 
-    async def _open(self, call: Any) -> Any:
+    async def _open(self, call: Any, trace: TraceContext) -> Any:
         try:
             async with asyncio.timeout(READY_SECONDS):
-                await call.write(self._opening())
+                await call.write(self._opening(trace))
                 first = await call.read()
         except TimeoutError:
             raise StageError(

@@ -13,10 +13,13 @@ from stagewire.llm.v1 import llm_pb2, llm_pb2_grpc
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import Message
+from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.retry import TURN_SECONDS, with_retries
 
 logger = logging.getLogger(__name__)
+
+_LlmCall = grpc.aio.StreamStreamCall[llm_pb2.GenerateRequest, llm_pb2.GenerateResponse]
 
 _WARM_SECONDS = 10.0
 _ROLES = {
@@ -36,21 +39,27 @@ async def generate(context: Context, command: c.StartLlm) -> None:
         messages=_messages(command.messages),
         max_output_tokens=avatar.max_output_tokens,
         temperature=avatar.temperature,
-        trace=context.trace,
     )
     turn = opening.turn
     spoke = False
 
-    async def once() -> None:
+    async def once(attempt: int, retried: float | None) -> None:
+        with context.spans.call("llm", "generate", turn, attempt) as span:
+            opening.trace.CopyFrom(span.context)
+            call = stub.Generate(metadata=span.metadata, timeout=TURN_SECONDS, wait_for_ready=True)
+            await answer(call, retried)
+
+    async def answer(call: _LlmCall, retried: float | None) -> None:
         nonlocal spoke
-        call = stub.Generate(metadata=context.metadata, timeout=TURN_SECONDS, wait_for_ready=True)
         try:
             await call.write(llm_pb2.GenerateRequest(open=opening))
             await call.done_writing()
             async for response in call:
                 if response.WhichOneof("message") == "delta":
                     spoke = True
-                    await context.post(e.LlmDelta(turn, response.delta.text))
+                    delta = response.delta
+                    reported = Reported.read(delta.timing)
+                    await context.post(e.LlmDelta(turn, delta.text, reported, retried))
                 elif response.WhichOneof("message") == "done":
                     await context.post(e.LlmDone(turn))
                     return
@@ -89,14 +98,15 @@ class Warmer:
             wanted, self._wanted = self._wanted, None
             if wanted is None:
                 continue
+            session = self._context.spans.session
             request = llm_pb2.WarmRequest(
                 session_id=self._context.session_id,
                 messages=_messages(wanted.messages),
                 last_message_open=wanted.open_ended,
-                trace=self._context.trace,
+                trace=session.context,
             )
             try:
-                await stub.Warm(request, metadata=self._context.metadata, timeout=_WARM_SECONDS)
+                await stub.Warm(request, metadata=session.metadata, timeout=_WARM_SECONDS)
             except grpc.aio.AioRpcError as error:
                 logger.debug("llm did not warm: %s", error.code())
 

@@ -6,11 +6,13 @@ from typing import Any
 
 from stagekit.errors import StageError
 from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
+from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
 from stagewire.motion_bridge.v1 import motion_bridge_pb2_grpc
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.link import Link
 
@@ -34,7 +36,7 @@ class MotionBridge:
             "motion_bridge",
             motion_bridge_pb2_grpc.MotionBridgeServiceStub(channel).Animate,
             self._opening,
-            context.metadata,
+            lambda: context.spans.call("motion_bridge", "open"),
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
@@ -55,7 +57,8 @@ class MotionBridge:
         turn, request = command.turn, pb.AnimateRequest()
         match command:
             case c.StartMotion():
-                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=self._context.trace))
+                trace = self._context.spans.context(turn, "motion_bridge")
+                request.turn_start.CopyFrom(pb.TurnStart(turn=turn, trace=trace))
             case c.MoveAudio():
                 audio = Audio(data=command.data, start_sample=command.start_sample)
                 request.audio.CopyFrom(pb.TurnAudio(turn=turn, audio=audio))
@@ -70,14 +73,14 @@ class MotionBridge:
                 await self.link.discard(lambda waiting: _media_of(waiting) == turn)
         await self.link.send(request)
 
-    def _opening(self) -> pb.AnimateRequest:
+    def _opening(self, trace: TraceContext) -> pb.AnimateRequest:
         return pb.AnimateRequest(
             open=pb.Open(
                 session_id=self._context.session_id,
                 avatar_id=self._context.avatar.motion_avatar_id,
                 format=self._voice,
                 return_frames=pb.ReturnFrames(),
-                trace=self._context.trace,
+                trace=trace,
             )
         )
 
@@ -94,7 +97,9 @@ class MotionBridge:
         match arm:
             case "motion":
                 span = (message.start_sample, message.end_sample)
-                await self._context.post(e.MotionFrames(message.turn, message.payload, *span))
+                reported = Reported.read(message.timing)
+                frames = e.MotionFrames(message.turn, message.payload, *span, reported)
+                await self._context.post(frames)
             case "turn_ended":
                 await self._context.post(e.MotionEnded(message.turn))
             case "degraded":

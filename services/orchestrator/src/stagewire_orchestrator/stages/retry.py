@@ -8,6 +8,7 @@ have heard it.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -38,7 +39,7 @@ _RETRIED = frozenset(
 async def with_retries(
     stage: str,
     turn: int,
-    once: Callable[[], Awaitable[None]],
+    once: Callable[[int, float | None], Awaitable[None]],
     spoke: Callable[[], bool],
     post: Post,
 ) -> None:
@@ -47,15 +48,16 @@ async def with_retries(
     Args:
         stage: For the error's text.
         turn: The turn.
-        once: Makes the call.
+        once: Makes the call; is told which try it is, and when it began (None for the first).
         spoke: Whether the call has put something out.
         post: Takes the StageFailed.
     """
     loop = asyncio.get_running_loop()
     give_up = loop.time() + RETRY_SECONDS
-    while True:
+    began: float | None = None
+    for attempt in itertools.count(1):
         try:
-            await once()
+            await once(attempt, began)
             return
         except grpc.aio.AioRpcError as broken:
             error = from_rpc_error(broken)
@@ -67,3 +69,4 @@ async def with_retries(
             return
         logger.info("turn %d: %s broke (%s); once more", turn, stage, error.message)
         await asyncio.sleep(_PAUSE)
+        began = loop.time()

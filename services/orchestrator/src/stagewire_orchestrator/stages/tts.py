@@ -12,6 +12,7 @@ from stagewire.common.v1.audio_pb2 import AudioFormat
 from stagewire.tts.v1 import tts_pb2, tts_pb2_grpc
 
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
 from stagewire_orchestrator.stages.link import first_error
 from stagewire_orchestrator.stages.retry import TURN_SECONDS, with_retries
@@ -59,18 +60,23 @@ async def voice_format(context: Context, timeout: float) -> AudioFormat:
     """
     avatar = context.avatar
     stub = tts_pb2_grpc.TtsServiceStub(context.channels.to(avatar, "tts"))
-    call = stub.Synthesize(metadata=context.metadata, timeout=timeout)
-    opening = tts_pb2.Open(
-        session_id=context.session_id, turn=1, voice=avatar.voice, language=context.locale
-    )
-    try:
-        await call.write(tts_pb2.SynthesizeRequest(open=opening))
-        first = await call.read()
-    except grpc.aio.AioRpcError as error:
-        problem = from_rpc_error(error)
-        raise StageError(problem.reason, f"tts: {problem.message}", code=problem.code) from None
-    finally:
-        call.cancel()
+    with context.spans.call("tts", "open") as span:
+        call = stub.Synthesize(metadata=span.metadata, timeout=timeout)
+        opening = tts_pb2.Open(
+            session_id=context.session_id,
+            turn=1,
+            voice=avatar.voice,
+            language=context.locale,
+            trace=span.context,
+        )
+        try:
+            await call.write(tts_pb2.SynthesizeRequest(open=opening))
+            first = await call.read()
+        except grpc.aio.AioRpcError as error:
+            problem = from_rpc_error(error)
+            raise StageError(problem.reason, f"tts: {problem.message}", code=problem.code) from None
+        finally:
+            call.cancel()
     if not isinstance(first, tts_pb2.SynthesizeResponse):
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "tts: no `ready`")
     return first.ready.format
@@ -103,7 +109,6 @@ async def synthesize(
         wants_words=True,
         wants_phonemes=True,
         speaking_rate_percent=avatar.speaking_rate_percent,
-        trace=context.trace,
     )
     spoke = False
 
@@ -116,7 +121,7 @@ async def synthesize(
         except asyncio.InvalidStateError:
             pass  # the call has ended; the reader meets the same end, with its status
 
-    async def read(call: _TtsCall) -> None:
+    async def read(call: _TtsCall, retried: float | None) -> None:
         nonlocal spoke
         async for response in call:
             match response.WhichOneof("message"):
@@ -130,25 +135,31 @@ async def synthesize(
                     await context.post(e.TtsPhonemes(turn, spoken.alphabet, spoken.phonemes))
                 case "audio":
                     spoke = True
-                    audio = response.audio
-                    await context.post(e.TtsAudio(turn, audio.data, audio.start_sample))
+                    audio, reported = response.audio, Reported.read(response.timing)
+                    await context.post(
+                        e.TtsAudio(turn, audio.data, audio.start_sample, reported, retried)
+                    )
                     await room_for_audio(turn)
                 case "done":
                     await context.post(e.TtsDone(turn))
                     return
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "the voice has no end")
 
-    async def once() -> None:
-        call = stub.Synthesize(metadata=context.metadata, timeout=TURN_SECONDS, wait_for_ready=True)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                writer = tasks.create_task(write(call))
-                await read(call)
-                writer.cancel()
-        except BaseExceptionGroup as group:
-            raise first_error(group) from None
-        finally:
-            call.cancel()
+    async def once(attempt: int, retried: float | None) -> None:
+        with context.spans.call("tts", "synthesize", turn, attempt) as span:
+            opening.trace.CopyFrom(span.context)
+            call = stub.Synthesize(
+                metadata=span.metadata, timeout=TURN_SECONDS, wait_for_ready=True
+            )
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    writer = tasks.create_task(write(call))
+                    await read(call, retried)
+                    writer.cancel()
+            except BaseExceptionGroup as group:
+                raise first_error(group) from None
+            finally:
+                call.cancel()
 
     await with_retries("tts", turn, once, lambda: spoke, context.post)
 

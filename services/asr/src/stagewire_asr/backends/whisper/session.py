@@ -115,7 +115,7 @@ class WhisperSession:
                 now_sample = self._segmenter.sample
                 await self._transcriber.guess(self._clip(utterance, now_sample, now_sample))
             case Closed(utterance, sample):
-                await self._emit(SpeechStopped(utterance, sample))
+                await self._emit(SpeechStopped(utterance, sample, self._segmenter.sample))
                 self._clip_end = self._end_of_clip(sample)
                 clip = self._clip(utterance, self._clip_end, sample)
                 await self._transcriber.settle(clip, now)

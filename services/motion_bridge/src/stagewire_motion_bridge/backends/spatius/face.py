@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from spatius import AvatarSDKError, AvatarSDKErrorCode
+from stagekit import tracing
 from stagekit.errors import StageError
 from stagekit.streams import task_group
 from stagewire.common.v1 import error_pb2, trace_pb2
@@ -47,7 +48,7 @@ class _Turn:
 
     Attributes:
         number: Its number.
-        trace: Goes out with its audio.
+        span: The request to Motion Server; its context goes out with its audio.
         voice: What it says.
         session: To which its audio goes; None before the first byte.
         before: The session's latest request before this turn's first byte.
@@ -59,7 +60,7 @@ class _Turn:
     """
 
     number: int
-    trace: trace_pb2.TraceContext
+    span: tracing.Span
     voice: Voice
     session: MotionSession | None = None
     before: str = ""
@@ -126,8 +127,11 @@ class SpatiusFace:
 
     async def start(self, turn: int, trace: trace_pb2.TraceContext) -> None:
         """Begins a turn."""
+        if self._turn is not None:
+            self._turn.span.end()
         voice = Voice(self._hertz, self._engine_hertz)
-        self._turn = _Turn(turn, trace, voice)
+        span = tracing.current().child("Motion Server request", {}, tracing.CLIENT, under=trace)
+        self._turn = _Turn(turn, span, voice)
         self._keeper.want()
         self.ring()
 
@@ -168,6 +172,8 @@ class SpatiusFace:
 
     async def close(self) -> None:
         """The conversation is over."""
+        if self._turn is not None:
+            self._turn.span.end()
         await self._keeper.close()
 
     # --- up ----------------------------------------------------------------------------------
@@ -205,7 +211,7 @@ class SpatiusFace:
         if piece is None:
             return False
         pcm, end = piece
-        await session.send(pcm, end, turn.trace)
+        await session.send(pcm, end, turn.span.context)
         if self._in_room and turn is self._turn:
             turn.voice.forget()
             # Not over before it was heard: until then an interrupt has something to cut.
@@ -343,6 +349,7 @@ class SpatiusFace:
             return
         logger.warning("turn %d goes on without lips: %s", turn.number, why.message)
         turn.given_up = True
+        turn.span.end(why.reason_name)
         self._stop(turn)
         finished = turn.voice.finished
         turn.voice = Voice(self._hertz, self._engine_hertz)
@@ -363,6 +370,8 @@ class SpatiusFace:
             await self._emit(Completed(turn.number))
 
     def _over(self) -> None:
+        if self._turn is not None:
+            self._turn.span.end()
         self._turn = None
         self._keeper.rest()
 

@@ -1,0 +1,84 @@
+"""An instance of llm or tts is killed: between turns, before its first output, after it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.behind_envoy import Behind, answered, finish, until
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+per_turn = pytest.mark.parametrize("stage", ["llm", "tts"])
+
+
+@per_turn
+async def test_killed_between_turns_the_next_turn_is_another_instance_s(
+    behind: Behind, stage: str
+) -> None:
+    async with behind.client() as (session, client):
+        await answered(client)
+        killed, other = behind.serving(stage, session.session_id)
+        before = len(other.lines("call", session.session_id))
+        killed.kill()
+        for _ in range(3):
+            await answered(client)
+        assert len(other.lines("call", session.session_id)) >= before + 3
+
+
+@per_turn
+async def test_killed_before_its_first_output_the_turn_is_another_instance_s(
+    behind: Behind, stage: str
+) -> None:
+    async with behind.client() as (_, client):
+        await answered(client)
+        one, other = behind.stages[stage]
+        before = len(one.lines("hangs")), len(other.lines("hangs"))
+        for instance in behind.stages[stage]:
+            instance.misbehave("hang-before")
+        asking = asyncio.create_task(answered(client))  # awaited below
+        await until(lambda: (len(one.lines("hangs")), len(other.lines("hangs"))) != before)
+        killed, spared = (one, other) if len(one.lines("hangs")) > before[0] else (other, one)
+        spared.misbehave("")
+        killed.kill()
+        await asking
+        assert spared.lines("done")
+
+
+@per_turn
+async def test_killed_after_its_first_output_the_turn_ends_there_and_the_session_lives(
+    behind: Behind, stage: str
+) -> None:
+    async with behind.client() as (_, client):
+        await answered(client)
+        one, other = behind.stages[stage]
+        before = len(one.lines("hangs")), len(other.lines("hangs"))
+        for instance in behind.stages[stage]:
+            instance.misbehave("hang-after")
+        await client.type_text("one two three")
+        await until(lambda: (len(one.lines("hangs")), len(other.lines("hangs"))) != before)
+        killed, spared = (one, other) if len(one.lines("hangs")) > before[0] else (other, one)
+        spared.misbehave("")
+        killed.kill()
+        # What was heard cannot be taken back: nothing is said twice, the user is told, and the next
+        # turn is whole again.
+        ended = await finish(client)
+        assert [notice for notice in ended.notices if notice.startswith(f"{stage}: ")]
+        assert ended.text.strip() == ("one" if stage == "llm" else "one two three")
+        await answered(client)
+
+
+async def test_a_session_s_warm_up_and_turns_reach_one_llm(behind: Behind) -> None:
+    async with behind.client() as (session, client):
+        for _ in range(4):
+            await answered(client)
+        calls = [x.lines("call", session.session_id) for x in behind.stages["llm"]]
+        assert sorted(map(bool, calls)) == [False, True]
+        assert {line["call"] for line in calls[0] or calls[1]} >= {"Generate"}
+
+
+async def test_sessions_are_spread_over_the_instances(behind: Behind) -> None:
+    for _ in range(8):
+        async with behind.client() as (_, client):
+            await answered(client)
+    for stage in ("asr", "llm", "tts", "motion_bridge"):
+        assert all(instance.lines("call") for instance in behind.stages[stage]), stage
