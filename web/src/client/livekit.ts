@@ -35,6 +35,8 @@ const FIRST_DELAY = 250;
 const LONGEST_DELAY = 5_000;
 const GIVE_UP_AFTER = 120_000;
 const MOST_UNSENT_TEXTS = 10;
+// For so long after a restart livekit-client may write into the data channel that it gave up.
+const SETTLES = 500;
 
 setLogLevel("warn");
 
@@ -52,6 +54,8 @@ export class LiveKitTransport implements Transport {
   private isJoined = false;
   private turn = 0;
   private unsent: string[] = [];
+  private settling = 0;
+  private isMended = false;
   private failures = 0;
   private retry = 0;
   private giveUp = 0;
@@ -90,7 +94,7 @@ export class LiveKitTransport implements Transport {
 
   text(text: string): void {
     // What is typed before the session is joined, or while it comes back, is not lost.
-    if (!this.isJoined) {
+    if (!this.isJoined || this.settling) {
       if (this.unsent.length < MOST_UNSENT_TEXTS) this.unsent.push(text);
       return;
     }
@@ -111,6 +115,7 @@ export class LiveKitTransport implements Transport {
     this.isJoined = false;
     clearTimeout(this.retry);
     clearTimeout(this.giveUp);
+    clearTimeout(this.settling);
     void this.room?.disconnect();
     this.room = null;
   }
@@ -154,6 +159,7 @@ export class LiveKitTransport implements Transport {
       .on(RoomEvent.SignalReconnecting, () => this.lost("The connection dropped."))
       .on(RoomEvent.Reconnecting, () => {
         this.known = null;
+        this.isMended = true;
         this.lost("The connection dropped.");
       })
       .on(RoomEvent.Reconnected, () => {
@@ -260,12 +266,19 @@ export class LiveKitTransport implements Transport {
     clearTimeout(this.giveUp);
     this.listener?.joined(joined);
     if (!isFirst) return;
-    for (const text of this.unsent.splice(0)) this.text(text);
+    clearTimeout(this.settling);
+    this.settling = window.setTimeout(() => this.sendUnsent(), this.isMended ? SETTLES : 0);
+    this.isMended = false;
     const { published, room } = this;
     const there = [...(room?.localParticipant.trackPublications.values() ?? [])];
     if (published && !there.some(({ track }) => track?.mediaStreamTrack === published)) {
       void this.publish(published);
     }
+  }
+
+  private sendUnsent(): void {
+    this.settling = 0;
+    for (const text of this.unsent.splice(0)) this.text(text);
   }
 
   private lost(reason: string, retryIn = 0): void {
