@@ -77,6 +77,13 @@ def test_spans_are_switched_on_by_a_collector(tmp_path: Path) -> None:
             "traces:5317",
         ),
         ({"OTEL_EXPORTER_OTLP_ENDPOINT": "https://otlp.example"}, ""),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            },
+            "",
+        ),
     ],
 )
 def test_the_collector_is_the_services_own(environment: dict[str, str], collector: str) -> None:

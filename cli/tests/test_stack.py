@@ -24,12 +24,13 @@ def test_the_orchestrator_finds_every_stage_where_it_listens() -> None:
 def test_what_listens_twice_has_both_ports() -> None:
     ports = Ports.free()
     stack = by_name(ports, user={})
-    assert stack["egress"].other_ports == (ports.egress_websocket,)
+    assert stack["egress"].other_ports == (ports.egress_websocket, ports.egress_metrics)
     told = stack["egress"].environment
     assert told["STAGEWIRE_EGRESS_WEBSOCKET_PORT"] == str(ports.egress_websocket)
     assert told["STAGEWIRE_EGRESS_SESSION_TARGET"] == f"127.0.0.1:{ports.orchestrator}"
-    assert stack["orchestrator"].other_ports == (ports.orchestrator_http,)
-    assert stack["asr"].other_ports == ()
+    http, metrics = ports.orchestrator_http, ports.orchestrator_metrics
+    assert stack["orchestrator"].other_ports == (http, metrics)
+    assert stack["asr"].other_ports == (ports.asr_metrics,)
 
 
 def test_behind_envoy_every_call_goes_to_it_and_clients_too() -> None:

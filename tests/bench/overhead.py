@@ -1,24 +1,27 @@
 """What stagewire itself adds to a turn: real egress and orchestrator, stages that take no time.
 
-    .venv/bin/python tests/bench/overhead.py [TURNS]
+    .venv/bin/python tests/bench/overhead.py [TURNS [ROUNDS]]
 
 The scripted stages (services/orchestrator/tests/scripted.py, in this process) answer at once, so
 the time from sending a typed question to receiving the first voice and motion is transport,
 protobuf, the conversation machine and egress: two processes, four gRPC hops and the WebSocket.
+Each round measures without Envoy and with it: then every hop goes through the proxy.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "services/orchestrator/tests"))
 
 from scripted import ScriptedStages
-from stagewire_cli import api
+from stagewire_cli import api, proxy
 from stagewire_cli import client as c
 from stagewire_cli.bench import quantile
 from stagewire_cli.client import join
@@ -28,16 +31,20 @@ from stagewire_cli.supervisor import Supervisor
 SCRIPTED = ("asr", "llm", "tts", "motion_bridge")
 
 
-async def measure(turns: int) -> list[float]:
+async def measure(turns: int, envoy: bool) -> list[float]:
     """Seconds from each question to its first voice and motion."""
-    ports = Ports.free()
+    folder = Path(tempfile.mkdtemp())
     async with ScriptedStages().serving() as target:
-        user = {f"STAGEWIRE_ORCHESTRATOR_{stage.upper()}_TARGET": target for stage in SCRIPTED}
-        extra = {"orchestrator": user}
-        stack = services(ports, extra=extra, user=user)
+        scripted = int(target.rpartition(":")[2])
+        ports = replace(Ports.free(), **dict.fromkeys(SCRIPTED, scripted))
+        ours = ("egress", "orchestrator")
+        stack = [one for one in services(ports, envoy=envoy, user={}) if one.name in ours]
+        if envoy:
+            stack.insert(0, proxy.service(ports, folder, user={}))
+        public = ports.public if envoy else ports.orchestrator_http
         async with (
-            Supervisor(stack, Path(tempfile.mkdtemp())),
-            api.session(f"http://127.0.0.1:{ports.orchestrator_http}") as session,
+            Supervisor(stack, folder),
+            api.session(f"http://127.0.0.1:{public}") as session,
             join(session.join_url, session.client_token) as client,
         ):
             return [await ask(client, number) for number in range(turns + 1)][1:]
@@ -64,8 +71,23 @@ async def ask(client: c.Client, number: int) -> float:
     return max(voice, motion) - began
 
 
-if __name__ == "__main__":
-    seconds = asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 50))
+async def main(turns: int, rounds: int) -> None:
+    """Prints a line for each measurement, and one for all of a kind."""
+    found: dict[str, list[float]] = {"without Envoy": [], "with Envoy": []}
+    for _ in range(rounds):
+        for envoy, (name, every) in enumerate(found.items()):
+            seconds = await measure(turns, bool(envoy))
+            every += seconds
+            print(f"{name}: {_figures(seconds)}; load {os.getloadavg()[0]:.1f}", flush=True)
+    for name, every in found.items():
+        print(f"question typed to first voice and motion, {name}: {_figures(every)}")
+
+
+def _figures(seconds: list[float]) -> str:
     p50, p95 = (1000 * quantile(seconds, share) for share in (0.5, 0.95))
-    print(f"question typed to first voice and motion, n={len(seconds)}: ", end="")
-    print(f"p50 {p50:.1f} ms, p95 {p95:.1f} ms")
+    return f"p50 {p50:.1f} ms, p95 {p95:.1f} ms, n={len(seconds)}"
+
+
+if __name__ == "__main__":
+    given = [int(argument) for argument in sys.argv[1:]]
+    asyncio.run(main(*(given + [50, 3][len(given) :])))

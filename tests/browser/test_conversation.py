@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import wave
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from browser.conftest import Visitor
-from playwright.async_api import WebSocketRoute, expect
+from playwright.async_api import Response, WebSocketRoute, expect
 from support.hearing import transcribe, words
 from support.stack import SPEECH, TRANSCRIPTS, Stack
 
@@ -26,6 +28,29 @@ _TIME_SILENCE = """() => {
     if (mark.over === "flushed") globalThis.silent = performance.now();
   };
   addEventListener("keydown", () => (globalThis.pressed = performance.now()), true);
+}"""
+
+
+# From the arrival of each of the server's interrupts: until the audio thread gives silence, and
+# until the loudspeaker does, which is later by the device's latency and the fade.
+_TIME_INTERRUPTS = """() => {
+  const { playback, transport } = stagewire.session;
+  const { socket } = transport;
+  const [told, marked] = [socket.onmessage, playback.onMark];
+  let arrived = null;
+  globalThis.silences = [];
+  socket.onmessage = (event) => {
+    if (typeof event.data === "string" && event.data.startsWith('{"type":"interrupt"')) {
+      arrived = performance.now();
+    }
+    told(event);
+  };
+  playback.onMark = (mark) => {
+    marked(mark);
+    if (mark.over !== "flushed" || arrived === null) return;
+    silences.push([performance.now() - arrived, playback.soundsAt(mark.frame) + 4 - arrived]);
+    arrived = null;
+  };
 }"""
 
 
@@ -113,6 +138,39 @@ async def test_stop_silences_at_once(visit: Visitor) -> None:
     took = await page.until("globalThis.silent - globalThis.pressed", 5)
     print(f"silent {took:.1f} ms after the key")
     assert took < 500
+    assert page.errors == []
+
+
+async def test_the_servers_interrupt_silences_the_loudspeaker(stack: Stack, visit: Visitor) -> None:
+    page = await visit()
+    await page.page.check("input[value=long]", force=True)
+    answered: list[dict[str, Any]] = []
+
+    async def keep(response: Response) -> None:
+        if response.url.endswith("/v1/sessions"):
+            answered.append(await response.json())
+
+    page.page.on("response", keep)
+    silences: list[list[float]] = []
+    for _ in range(5):  # an answer may turn out to be short, and over before it is interrupted
+        await page.type("Tell me the story of a lighthouse keeper, with many details.")
+        await page.until("stagewire.session?.state === 'speaking'")
+        await page.page.evaluate(f"globalThis.silences || ({_TIME_INTERRUPTS})()")
+        await asyncio.sleep(0.5)
+        session = answered[0]["session"]["session_id"]
+        async with httpx.AsyncClient() as http:
+            stopped = await http.post(f"{stack.url}/v1/sessions/{session}/interrupt")
+        assert stopped.status_code == 200, stopped.text
+        await page.until("stagewire.session.state === 'listening'")
+        before = await page.page.evaluate("stagewire.session.playback.position()")
+        await asyncio.sleep(0.3)
+        assert await page.page.evaluate("stagewire.session.playback.position()") == before
+        silences = await page.page.evaluate("silences")
+        if len(silences) == 3:
+            break
+    thread, loudspeaker = np.array(silences).T
+    print(f"silent {np.round(thread, 1)} ms (loudspeaker {np.round(loudspeaker, 1)}) after it came")
+    assert loudspeaker.max() < 500
     assert page.errors == []
 
 

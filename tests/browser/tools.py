@@ -29,6 +29,14 @@ def node() -> str:
     return str(found)
 
 
+def axe() -> str:
+    """The source of axe-core, which audits a page for accessibility."""
+    source = WEB / "node_modules" / "axe-core" / "axe.min.js"
+    if not source.is_file():
+        missing("the page's packages are not installed: make web/node_modules")
+    return source.read_text("utf-8")
+
+
 def chromium() -> str:
     """The system's Chromium."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest_asyncio
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
 from support.livekit import LiveKitServer, any_server
-from support.processes import free_port
+from support.motion_server import MotionServer
+from support.processes import Service, free_port
 from support.stack import Stack
 
 
@@ -42,3 +44,26 @@ async def stack(
     stack = services(ports, extra={"orchestrator": environment})
     async with Supervisor(stack, logs) as supervisor:
         yield Stack(supervisor, ports, mirror, livekit)
+
+
+@pytest.fixture(scope="module")
+def motion_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotionServer]:
+    server = MotionServer(tmp_path_factory.mktemp("motion") / "server.log")
+    yield server
+    server.kill()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def bridge(stack: Stack, motion_server: MotionServer) -> AsyncIterator[Service]:
+    """The motion_bridge of the avatar ``mirror``; three variables make it one of Spatius'."""
+    assert stack.mirror, "the profile says where it is"
+    host, _, port = stack.mirror.partition(":")
+    service = Service(
+        "stagewire_motion_bridge",
+        "STAGEWIRE_MOTION_BRIDGE_",
+        {**motion_server.environment, "STAGEWIRE_MOTION_BRIDGE_PORT": port},
+    )
+    service.address = f"{host}:{port}"
+    await asyncio.to_thread(service.wait_ready)
+    yield service
+    await asyncio.to_thread(service.stop)

@@ -9,72 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import subprocess
-import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 from stagewire_cli.conversation import Conversation, Question
 from stagewire_cli.recorder import Recorder
-from support.processes import Service, free_port
+from support.motion_server import MotionServer
+from support.processes import Service
 from support.stack import Stack, spoken, typed
 
 pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
-
-
-class MotionServer:
-    """``python -m stagewire_motion_server`` on ports that stay the same over its restarts."""
-
-    def __init__(self, log: Path) -> None:
-        self._log, self._port, self._admin = log, free_port(), free_port()
-        self.start()
-
-    @property
-    def environment(self) -> dict[str, str]:
-        base = f"127.0.0.1:{self._port}"
-        return {
-            "SPATIUS_API_KEY": "local",
-            "SPATIUS_APP_ID": "local",
-            "SPATIUS_AVATAR_ID": "local",
-            "SPATIUS_CONSOLE_ENDPOINT": f"http://{base}/v1/console",
-            "SPATIUS_INGRESS_ENDPOINT": f"ws://{base}/v2/driveningress",
-        }
-
-    def start(self) -> None:
-        ports = ["--port", str(self._port), "--admin-port", str(self._admin)]
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "stagewire_motion_server", *ports], stdout=log, stderr=log
-            )
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait()
-
-
-@pytest.fixture(scope="module")
-def motion_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotionServer]:
-    server = MotionServer(tmp_path_factory.mktemp("motion") / "server.log")
-    yield server
-    server.kill()
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def bridge(stack: Stack, motion_server: MotionServer) -> AsyncIterator[Service]:
-    """The motion_bridge of the avatar ``mirror``; three variables make it one of Spatius'."""
-    assert stack.mirror, "the profile says where it is"
-    host, _, port = stack.mirror.partition(":")
-    service = Service(
-        "stagewire_motion_bridge",
-        "STAGEWIRE_MOTION_BRIDGE_",
-        {**motion_server.environment, "STAGEWIRE_MOTION_BRIDGE_PORT": port},
-    )
-    service.address = f"{host}:{port}"
-    await asyncio.to_thread(service.wait_ready)
-    yield service
-    await asyncio.to_thread(service.stop)
 
 
 def motion_of(folder: Path, turn: int) -> list[dict[str, list[float]]]:

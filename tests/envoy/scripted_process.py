@@ -75,6 +75,7 @@ def wrapped(
                 if arm in after:
                     after.clear()
                     if (folder / "hang-after").exists():
+                        await asyncio.sleep(0.5)  # so that the output is out when it is killed
                         await hang("after")
         say(done=name)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 from stagewire_cli import proxy
+from support.certificates import self_made
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "envoy"
 
@@ -22,7 +23,9 @@ def switched_on(name: str, *marks: str) -> str:
 
 def validate(bootstrap: str, clusters: str, folder: Path) -> None:
     """Has Envoy read both: a bootstrap's dynamic clusters would not be validated with it."""
-    whole = yaml.safe_load(bootstrap.replace("/etc/envoy", str(folder)))
+    for place in ("/etc/envoy", "/etc/stagewire"):
+        bootstrap = bootstrap.replace(place, str(folder))
+    whole = yaml.safe_load(bootstrap)
     resources = yaml.safe_load(clusters)["resources"]
     for resource in resources:
         del resource["@type"]
@@ -30,7 +33,7 @@ def validate(bootstrap: str, clusters: str, folder: Path) -> None:
     del whole["dynamic_resources"]
     (folder / "whole.yaml").write_text(yaml.safe_dump(whole))
     for path in ("envoy.yaml", "whole.yaml"):
-        (folder / "envoy.yaml").write_text(bootstrap.replace("/etc/envoy", str(folder)))
+        (folder / "envoy.yaml").write_text(bootstrap)
         (folder / "clusters.yaml").write_text(clusters)
         command = [proxy.executable(), "--mode", "validate", "-l", "warning", "-c", folder / path]
         ran = subprocess.run(command, capture_output=True, text=True)
@@ -41,16 +44,7 @@ def validate(bootstrap: str, clusters: str, folder: Path) -> None:
 @pytest.fixture
 def certificate(tmp_path: Path) -> None:
     (tmp_path / "tls").mkdir()
-    self_made(tmp_path / "tls")
-
-
-def self_made(folder: Path) -> None:
-    """A certificate for localhost, as docs/deploying.md makes one."""
-    made = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30"
-    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
-    files = ["-keyout", "tls.key", "-out", "tls.crt"]
-    command = [*made.split(), *names, *files]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    self_made(tmp_path / "tls")  # instead of /etc/stagewire/tls
 
 
 @pytest.mark.usefixtures("certificate")

@@ -132,7 +132,7 @@ async def test_the_parts_sum_to_what_the_client_saw(lab: Lab) -> None:
     told = {"llm_network", "llm_queue", "llm_first_token", "first_clause", "tts_network"}
     told |= {"tts_queue", "tts_first_audio", "motion_network", "motion_queue"}
     told |= {"motion_first_frame", "orchestrator", "egress_network", "egress"}
-    assert told | {"endpointing"} == set(parts)
+    assert told == set(parts)
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,8 @@ class _TimedMotion(Motion):
 
     async def Animate(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         async for response in super().Animate(requests, context):
+            if response.HasField("ready"):  # also on a busy machine no turn begins without lips
+                response.ready.first_motion_wait.FromSeconds(5)
             first = not response.motion.start_sample and response.HasField("motion")
             if first:
                 response.motion.timing.CopyFrom(await self._pace.spend())

@@ -12,6 +12,7 @@ import pytest
 from motion.conftest import API_KEY, COMPLETED, voice
 from stagewire.common.v1 import error_pb2
 from stagewire_motion_codec import spatius
+from support.processes import free_port
 
 
 def reason(name: str) -> int:
@@ -333,9 +334,14 @@ async def test_a_ready_session_does_not_wait_longer_than_it_may(rig: Any) -> Non
 
 
 async def test_a_room_is_handed_to_the_server(rig: Any, refusal: Any) -> None:
-    """The local Motion Server has no rooms yet; how it refuses shows that it was asked."""
-    room = {"url": "ws://127.0.0.1:7880", "token": "room-token", "room": "r", "identity": "face"}
-    started = await rig(connect_seconds=0.5)
+    """Nobody is there to be joined; that the Motion Server says so shows that it was asked."""
+    room = {
+        "url": f"ws://127.0.0.1:{free_port()}",
+        "token": "room-token",
+        "room": "r",
+        "identity": "face",
+    }
+    started = await rig(connect_seconds=4)
     conversation = await started.conversation(return_frames=None, livekit_room=room)
     await conversation.until(lambda: conversation.of("fault"))
     assert "room" in conversation.of("fault")[0].message

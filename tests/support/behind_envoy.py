@@ -20,13 +20,13 @@ from stagewire_cli import client as c
 from stagewire_cli.client import Client, join
 from stagewire_cli.stack import Ports, Service, services
 from stagewire_cli.supervisor import Supervisor
-from support.processes import free_port
+from support.processes import free_port, health
 
 SCRIPT = Path(__file__).parents[1] / "envoy" / "scripted_process.py"
 SCRIPTED = {"asr": 2, "llm": 2, "tts": 2, "motion_bridge": 2}
 
 
-async def until(condition: Callable[[], Any], seconds: float = 15.0) -> Any:
+async def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Waits until a condition holds, and returns its value."""
     async with asyncio.timeout(seconds):
         while not (value := condition()):
@@ -60,7 +60,7 @@ class Instance:
         assert self._process is not None
         self._process.send_signal(number)
 
-    def wait(self, seconds: float = 15.0) -> int:
+    def wait(self, seconds: float = 30.0) -> int:
         """Waits for its end and returns the status."""
         assert self._process is not None
         return self._process.wait(seconds)
@@ -158,6 +158,9 @@ class Behind:
             for instance in instances:
                 instance.misbehave("")
                 instance.start()
+        for instance in (x for instances in self.stages.values() for x in instances):
+            # Envoy may not have noticed yet that it was away.
+            await until(lambda instance=instance: health(instance.address) == "SERVING")
         for stage, instances in self.stages.items():
             name, wanted = f"cluster.{stage}.membership_healthy", len(instances)
             await until(lambda name=name, wanted=wanted: self.statistics(name) == wanted)
@@ -218,6 +221,30 @@ async def behind_envoy(
             yield behind
 
 
+@asynccontextmanager
+async def envoy_alone(
+    folder: Path,
+    instances: Mapping[str, Mapping[str, int]],
+    certificates: Path | None = None,
+    ready_path: str = proxy.STAGES_HEALTHY,
+) -> AsyncIterator[proxy.Addresses]:
+    """Envoy with instances that a test brings along, by their clusters."""
+    addresses = proxy.Addresses(
+        public=f"127.0.0.1:{free_port()}",
+        stages=f"127.0.0.1:{free_port()}",
+        admin=f"127.0.0.1:{free_port()}",
+        instances=instances,
+        public_tls=f"127.0.0.1:{free_port()}" if certificates else "",
+        certificates=certificates,
+    )
+    proxy.write(folder / "envoy", addresses)
+    port = int(addresses.stages.rpartition(":")[2])
+    command = proxy.command(folder / "envoy")
+    envoy = Service("envoy", command, port, ready_path=ready_path)
+    async with Supervisor([envoy], folder / "logs"):
+        yield addresses
+
+
 def _instances(
     ports: Ports, stages: Mapping[str, list[Instance]], weights: Mapping[str, list[int]]
 ) -> dict[str, dict[str, int]]:
@@ -258,7 +285,7 @@ class Ended:
 async def finish(client: Client) -> Ended:
     """Plays what comes at once until a turn is over."""
     ended = Ended()
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(60):
         async for message in client:
             match message:
                 case c.EndOfTurn():

@@ -58,6 +58,11 @@ class Sink:
     hangs: threading.Event = field(default_factory=threading.Event)
     taken: threading.Event = field(default_factory=threading.Event)
 
+    @property
+    def address(self) -> str:
+        """The endpoint as Envoy takes it: host:port."""
+        return self.endpoint.removeprefix("http://")
+
     def spans(self) -> list[Span]:
         """All of them, in the order of their starts."""
         return sorted(self._spans(), key=lambda span: span.start)

@@ -47,11 +47,19 @@ class Text:
 
 
 class User:
-    """Joins, hears the avatar's track, keeps every packet and text; speaks and types."""
+    """Joins, hears the avatar's track, keeps every packet and text; speaks and types.
 
-    def __init__(self, url: str, token: str, avatar: str = "avatar") -> None:
+    Args:
+        url: The server.
+        token: For it.
+        avatar: The avatar's identity.
+        voice: Whose track its voice is on; empty: the avatar's own.
+    """
+
+    def __init__(self, url: str, token: str, avatar: str = "avatar", voice: str = "") -> None:
         self.room = rtc.Room()
         self._avatar = avatar
+        self._voice = voice or avatar
         self.packets: list[Packet] = []
         self.captions: list[Text] = []
         self.events: list[dict[str, Any]] = []
@@ -134,7 +142,7 @@ class User:
             self.packets.append(Packet(kind, part, parts, turn, sample, count, epoch, payload, now))
 
     def _subscribed(self, track: rtc.Track, _pub: Any, participant: rtc.RemoteParticipant) -> None:
-        if participant.identity == self._avatar and isinstance(track, rtc.RemoteAudioTrack):
+        if participant.identity == self._voice and isinstance(track, rtc.RemoteAudioTrack):
             self.track = track
             self.voice_tracks += 1
             stream = rtc.AudioStream(track, sample_rate=VOICE_HERTZ, frame_size_ms=10)

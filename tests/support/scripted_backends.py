@@ -3,7 +3,8 @@
 They are found as anybody's are, by entry points; ``environment`` installs them for a process. Asr
 hears any sound as ``STAGEWIRE_TEST_HEARD``: words after 0.2 s of silence, the end of the turn after
 0.6 s. Llm says the user's words again (``forever``: for a long time; ``explode``: it refuses;
-``stumble``: it fails, but for the second try); tts speaks a tone, 200 ms for each word.
+``stumble``: it fails, but for the second try); tts speaks a tone, 200 ms for each word (``choke``:
+nothing, the first time, until it is killed; the file ``choked`` says that it is time).
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def environment(folder: Path, heard: str = "what was heard") -> dict[str, str]:
     (about / "entry_points.txt").write_text("\n".join(groups))
     path = os.pathsep.join([str(folder), str(Path(__file__).parents[1])])
     chosen = {f"STAGEWIRE_{stage.upper()}_BACKEND": "scripted" for stage in STAGES}
-    return {"PYTHONPATH": path, "STAGEWIRE_TEST_HEARD": heard, **chosen}
+    said = {"STAGEWIRE_TEST_HEARD": heard, "STAGEWIRE_TEST_FOLDER": str(folder)}
+    return {"PYTHONPATH": path, **said, **chosen}
 
 
 # --- asr -----------------------------------------------------------------------------------------
@@ -164,6 +166,10 @@ def tts() -> Any:
         features = ("words",)
 
         def synthesize(self, text: str, voice: str, rate: float) -> Any:
+            choked = Path(os.environ["STAGEWIRE_TEST_FOLDER"], "choked")
+            if "choke" in text and not choked.exists():
+                choked.touch()
+                time.sleep(60)
             length, words, position = int(_WORD_SECONDS * HERTZ), [], 0
             for number, word in enumerate(text.split()):
                 begin = text.index(word, position)

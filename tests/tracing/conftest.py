@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import pytest_asyncio
 from stagekit.audio import Samples
+from stagewire_cli import proxy
 from stagewire_cli.conversation import Question
 from stagewire_cli.stack import STAGES, Ports, services
 from stagewire_cli.supervisor import Supervisor
@@ -46,14 +47,24 @@ async def traced(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Trac
 
 
 @asynccontextmanager
-async def running(folder: Path, **more: str) -> AsyncIterator[Stack]:
-    """A stack, with further variables for every service."""
+async def running(folder: Path, collector: str = "", **more: str) -> AsyncIterator[Stack]:
+    """A stack, with further variables for every service.
+
+    Args:
+        folder: For its files; new.
+        collector: Where Envoy, in front of the stages, exports to; empty: there is no Envoy.
+        more: The variables.
+    """
     ports = Ports.free()
     avatars = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(Path(__file__).with_name("avatars.yaml"))}
     told = {**environment(folder / "backends", HEARD), **avatars, **more}
     extra = dict.fromkeys(STAGES, told)
-    async with Supervisor(services(ports, extra=extra, user={}), folder / "logs") as supervisor:
-        yield Stack(supervisor, ports)
+    stack = services(ports, extra=extra, user={}, envoy=bool(collector))
+    if collector:
+        stack.insert(0, proxy.service(ports, folder / "envoy", user={}, collector=collector))
+    async with Supervisor(stack, folder / "logs") as supervisor:
+        public = ports.public if collector else ports.orchestrator_http
+        yield Stack(supervisor, replace(ports, orchestrator_http=public))
 
 
 def exporting(to: Sink) -> dict[str, str]:
@@ -62,6 +73,7 @@ def exporting(to: Sink) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": to.endpoint,
         "OTEL_EXPORTER_OTLP_HEADERS": f"authorization={SECRET}",
         "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
     }
 
 

@@ -44,9 +44,8 @@ async def test_a_collector_that_hangs_delays_no_turn_and_no_end(
     tmp_path: Path, collector: Sink
 ) -> None:
     collector.hangs.set()
-    more = {"OTEL_METRICS_EXPORTER": "otlp", "OTEL_METRIC_EXPORT_INTERVAL": "200"}
     queue = {"OTEL_BSP_MAX_QUEUE_SIZE": "4", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "2"}
-    async with stopped_in_time(tmp_path, **exporting(collector), **more, **queue) as stack:
+    async with stopped_in_time(tmp_path, **exporting(collector), **queue) as stack:
         _, turns = await talk(stack)
         assert collector.taken.is_set(), "something did hang"
     assert [turn.reason for turn in turns] == ["COMPLETED", "COMPLETED"]

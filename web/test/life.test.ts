@@ -67,6 +67,19 @@ test("rest is the engine's idle loop where it gives one: blended into, out of, a
   assert.ok(blinked > 0.7 && show(16, null, null).head[1] !== 0.05, "life of its own goes on");
 });
 
+test("for people whom motion disturbs it only blinks", () => {
+  const life = new Life(seeded());
+  life.calm = true;
+  const idle = { weights: new Float32Array(52), head: [0, 0.05, 0] as [number, number, number] };
+  let blinks = 0;
+  for (let now = 0; now < 20_000; now += 16) {
+    const { weights, head, breath } = life.pose(now, null, "listening", idle);
+    assert.deepEqual([...head, breath], [0, 0, 0, 0]);
+    if (weights[0] > 0.7) blinks++;
+  }
+  assert.ok(blinks > 0);
+});
+
 test("a caption shows the sentence that sounds", () => {
   const points = [..."Hi there. How are you? Fine"];
   assert.equal(points.slice(sentenceStart(points, 14), sentenceEnd(points, 14)).join(""), "How are you?");

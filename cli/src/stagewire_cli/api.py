@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
+KEY_VARIABLE = "STAGEWIRE_API_KEY"
+"""Holds the caller's API key, where the orchestrator asks for one."""
 _TIMEOUT_SECONDS = 30.0
 
 
@@ -39,8 +43,9 @@ async def session(url: str, avatar_id: str = "", locale: str = "") -> AsyncItera
         SessionError: When the orchestrator cannot be reached, or refuses.
     """
     wanted = {"avatar_id": avatar_id, "transport": "websocket", "locale": locale}
-    async with httpx.AsyncClient(base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False) as http:
-        body = await _answer(http, url, {key: value for key, value in wanted.items() if value})
+    async with _client(url) as http:
+        given = {key: value for key, value in wanted.items() if value}
+        body = await _answer(http.post("/v1/sessions", json=given), url)
         try:
             created = Session(
                 session_id=body["session"]["session_id"],
@@ -58,9 +63,39 @@ async def session(url: str, avatar_id: str = "", locale: str = "") -> AsyncItera
                 await http.delete(f"/v1/sessions/{created.session_id}")
 
 
-async def _answer(http: httpx.AsyncClient, url: str, wanted: dict[str, str]) -> dict[str, Any]:
+async def timelines(url: str) -> list[dict[str, Any]]:
+    """The sessions that the orchestrator keeps a timeline of, newest first.
+
+    Raises:
+        SessionError: When the orchestrator cannot be reached, or refuses.
+    """
+    async with _client(url) as http:
+        listed: list[dict[str, Any]] = (await _answer(http.get("/v1/timelines"), url))["sessions"]
+        return listed
+
+
+async def timeline(url: str, session_id: str) -> dict[str, Any]:
+    """One session's timeline, as docs/openapi.json describes it.
+
+    Raises:
+        SessionError: When the orchestrator cannot be reached, or refuses.
+    """
+    async with _client(url) as http:
+        path = f"/v1/sessions/{quote(session_id, safe='')}/timeline"
+        return await _answer(http.get(path), url)
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    key = os.environ.get(KEY_VARIABLE, "")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    return httpx.AsyncClient(
+        base_url=url, timeout=_TIMEOUT_SECONDS, trust_env=False, headers=headers
+    )
+
+
+async def _answer(asked: Awaitable[httpx.Response], url: str) -> dict[str, Any]:
     try:
-        response = await http.post("/v1/sessions", json=wanted)
+        response = await asked
     except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
         raise SessionError(f"{url} is not an http:// address") from error
     except httpx.ConnectError as error:
@@ -76,5 +111,7 @@ async def _answer(http: httpx.AsyncClient, url: str, wanted: dict[str, str]) -> 
     problem = body.get("error") if isinstance(body, dict) else None
     if isinstance(problem, dict):
         reason, message = problem.get("reason", "refused"), problem.get("message", "")
+        if response.status_code == 401:
+            message += f" (the key goes into {KEY_VARIABLE})"
         raise SessionError(f"the orchestrator refuses: {reason}: {message}")
     raise SessionError(f"{url} answers {response.status_code}: is that the orchestrator?")

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import cycle, islice
 from pathlib import Path
 
-from stagewire_cli import api, wav
+from stagewire_cli import api, proxy, wav
 from stagewire_cli import client as c
 from stagewire_cli.client import join
 from stagewire_cli.conversation import Conversation, Question
@@ -95,6 +95,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--turns", type=int, default=20, help="spoken turns to measure (20)")
     parser.add_argument("--barge-ins", type=int, default=10, help="interruptions to measure (10)")
     parser.add_argument("--models", choices=["default", "small"], default="default")
+    parser.add_argument(
+        "--no-envoy", action="store_true", help="without the proxy that the demo has in front"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every figure there")
     parser.set_defaults(run=run)
 
@@ -120,8 +123,11 @@ def run(arguments: argparse.Namespace) -> int:
 async def _measure(arguments: argparse.Namespace, clips: list[tuple[Question, str]]) -> Results:
     results = Results()
     ports = Ports.free()
-    url = f"http://127.0.0.1:{ports.orchestrator_http}"
-    stack = services(ports, models=arguments.models)
+    envoy = not arguments.no_envoy and bool(proxy.executable())
+    stack = services(ports, models=arguments.models, envoy=envoy)
+    if envoy:
+        stack.insert(0, proxy.service(ports, state_dir() / "bench" / "envoy"))
+    url = f"http://127.0.0.1:{ports.public if envoy else ports.orchestrator_http}"
     async with Supervisor(stack, state_dir() / "bench") as supervisor:
         idle = {stage: _rss(supervisor.pid(stage)) for stage in STAGES}
         wanted = list(islice(cycle(clips), arguments.turns))

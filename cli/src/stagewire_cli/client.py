@@ -182,9 +182,20 @@ class Client:
         self._microphone_sample += count
         await self._send(header + pcm)
 
-    async def report(self, turn: int, played_samples: int, stopped: bool = False) -> None:
-        """Says how far playback has come; ``stopped`` when it will go no further."""
-        await self._say("playback", turn=turn, played_samples=played_samples, stopped=stopped)
+    async def report(
+        self,
+        turn: int,
+        played_samples: int,
+        stopped: bool = False,
+        buffer_seconds: float | None = None,
+    ) -> None:
+        """Says how far playback has come; ``stopped`` when it will go no further.
+
+        ``buffer_seconds``: from the first voice's arrival to its sounding, once known.
+        """
+        told = {"turn": turn, "played_samples": played_samples, "stopped": stopped}
+        held = {} if buffer_seconds is None else {"buffer_milliseconds": 1000 * buffer_seconds}
+        await self._say("playback", **told, **held)
 
     async def type_text(self, text: str) -> None:
         """Says something by keyboard."""

@@ -201,7 +201,14 @@ class Conversation:
         position = self.speaker.turn, self.speaker.position
         if position != self._reported and self.speaker.position:
             self._reported = position
-            await self._connection.report(*position)
+            await self._connection.report(*position, buffer_seconds=self._held())
+
+    def _held(self) -> float | None:
+        """How long the loudspeaker's buffer held the turn's first voice back."""
+        turn = self.transcript.turns.get(self.speaker.turn)
+        if turn is None or turn.first_voice_at is None or turn.first_sound_at is None:
+            return None
+        return max(0.0, turn.first_sound_at - turn.first_voice_at)
 
     async def _listen(self) -> None:
         async for message in self._connection:

@@ -88,9 +88,9 @@ def _run(arguments: argparse.Namespace) -> int:
         _check_packages()
         traces = phoenix.install(_say) if arguments.traces else None
         told = phoenix.variables(ports) if traces else {}
-        services = stack.services(
-            ports, models=arguments.models, envoy=envoy, extra=dict.fromkeys(stack.STAGES, told)
-        )
+        extra = {stage: {**told} for stage in stack.STAGES}
+        extra["orchestrator"] |= _timelines()
+        services = stack.services(ports, models=arguments.models, envoy=envoy, extra=extra)
         if envoy:
             collector = proxy.collector_of({**os.environ, **told})
             folder = stack.state_dir() / "envoy"
@@ -105,6 +105,12 @@ def _run(arguments: argparse.Namespace) -> int:
     except (FetchError, PhoenixError, PortInUseError, ServiceFailedError) as error:
         print(f"stagewire: {error}", file=sys.stderr)
         return 1
+
+
+def _timelines() -> dict[str, str]:
+    """Timelines with words and sound: on one's own machine they are one's own."""
+    content = "STAGEWIRE_ORCHESTRATOR_TIMELINE_CONTENT"
+    return {content: os.environ.get(content, "true")}
 
 
 def _has_envoy() -> bool:

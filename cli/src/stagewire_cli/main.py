@@ -7,13 +7,14 @@ import sys
 from importlib import import_module
 from importlib.util import find_spec
 
-_COMMANDS = ("demo", "talk", "models", "bench", "motion_server")
+_COMMANDS = ("demo", "talk", "models", "timeline", "bench", "motion_server")
 
 _EPILOG = """\
 first steps:
   stagewire demo                     start everything here, check it by asking a question, serve
   stagewire talk question.wav        then, in a second terminal: ask it something yourself
   stagewire talk --text "Who are you?"
+  stagewire timeline                 where the time of recent sessions went, turn by turn
   stagewire models list              what it runs, how large, under which licence
   stagewire motion-server            what Spatius' SDK talks to, offline, with failures on demand
 

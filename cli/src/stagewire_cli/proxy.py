@@ -207,5 +207,9 @@ def collector_of(environment: Mapping[str, str]) -> str:
     endpoint = environment.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") or environment.get(
         "OTEL_EXPORTER_OTLP_ENDPOINT", ""
     )
+    protocol = environment.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or environment.get(
+        "OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"
+    )
     url = urlsplit(endpoint)
-    return f"{url.hostname}:{url.port}" if url.scheme == "http" and url.port else ""
+    plain = url.scheme == "http" and url.port and protocol == "grpc"
+    return f"{url.hostname}:{url.port}" if plain else ""

@@ -33,6 +33,12 @@ class Ports:
     orchestrator: int = 50050
     egress_websocket: int = 8081
     orchestrator_http: int = 8080
+    orchestrator_metrics: int = 9460
+    asr_metrics: int = 9461
+    llm_metrics: int = 9462
+    tts_metrics: int = 9463
+    motion_bridge_metrics: int = 9464
+    egress_metrics: int = 9465
     public: int = 8080
     envoy_stages: int = 50060
     envoy_admin: int = 9901

@@ -26,12 +26,14 @@ class FakeSessions(orchestrator_pb2_grpc.SessionServiceServicer):
         self.asked: list[pb.CreateSessionRequest] = []
         self.orchestrators: list[Any] = []
         self.ended: list[str] = []
+        self.shown: list[str] = []
         self.elsewhere = False
 
     async def CreateSession(
         self, request: pb.CreateSessionRequest, context: Any
     ) -> pb.CreateSessionResponse:
         self.asked.append(request)
+        self.shown.append(_authorization(context))
         names = {**{name: name for name in AVATARS}, **{v: k for k, v in AVATARS.items() if v}}
         avatar_id = names.get(request.avatar_id or "ava", "")
         if not avatar_id:
@@ -53,6 +55,7 @@ class FakeSessions(orchestrator_pb2_grpc.SessionServiceServicer):
         self, request: pb.EndSessionRequest, context: Any
     ) -> pb.EndSessionResponse:
         self.ended.append(request.session_id)
+        self.shown.append(_authorization(context))
         return pb.EndSessionResponse()
 
     def stage(self) -> Stage:
@@ -62,3 +65,7 @@ class FakeSessions(orchestrator_pb2_grpc.SessionServiceServicer):
             describe_pb2.StageDescription(stage="fake"),
             Admission(100),
         )
+
+
+def _authorization(context: Any) -> str:
+    return str(dict(context.invocation_metadata()).get("authorization", ""))

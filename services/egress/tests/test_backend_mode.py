@@ -92,6 +92,16 @@ async def speaks(orchestrator: Any, turn: int, chunks: int = 5, motion: bool = T
     await orchestrator.say(end_of_turn={"turn": turn})
 
 
+@pytest.mark.parametrize(("key", "shown"), [("", ""), ("a-key", "Bearer a-key")])
+async def test_egress_shows_the_orchestrator_its_key(backend: Any, key: str, shown: str) -> None:
+    async with backend(settings={"session_key": key}) as running:
+        client = await running.connect(VariantA)
+        await client.wait("ready")
+        client.ws.transport.abort()
+        await until(lambda: running.sessions.ended)
+        assert running.sessions.shown == [shown, shown]
+
+
 # --- a conversation, by both variants -------------------------------------------------------
 
 

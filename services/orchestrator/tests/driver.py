@@ -10,6 +10,7 @@ from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
 from stagewire_orchestrator.policy import Policy
+from stagewire_orchestrator.timeline.recording import Recording
 
 Command = TypeVar("Command", bound=c.Command)
 
@@ -25,19 +26,23 @@ class Driver:
         greeting: str = "",
         policy: Policy | None = None,
         motion_wait: float | None = None,
+        content: bool = True,
+        engine_plays: bool = False,
     ) -> None:
         self.now = 100.0
         self.history = History("You are a test.")
         self.machine = Conversation(self.history, greeting, policy or Policy(), self.now)
         self.log: list[tuple[float, c.Command]] = []
-        self.feed(e.Started(HERTZ, motion=True, motion_wait=motion_wait), e.ClientJoined())
+        self.recording = Recording("s-1", "ava", content=content, now=self.now)
+        started = e.Started(HERTZ, True, motion_wait=motion_wait, engine_plays=engine_plays)
+        self.feed(started, e.ClientJoined())
 
     def feed(self, *events: e.Event, after: float = 0.0) -> list[c.Command]:
         """Feeds events at once, ``after`` seconds from now; returns the new commands."""
         self.pass_time(after)
         before = len(self.log)
         for event in events:
-            self.log += [(self.now, cmd) for cmd in self.machine.handle(event, self.now)]
+            self._handle(event)
         return [command for _, command in self.log[before:]]
 
     def pass_time(self, seconds: float) -> list[c.Command]:
@@ -46,9 +51,14 @@ class Driver:
         end = self.now + seconds
         while (deadline := self.machine.deadline) is not None and deadline <= end:
             self.now = max(self.now, deadline)
-            self.log += [(self.now, cmd) for cmd in self.machine.handle(e.Tick(), self.now)]
+            self._handle(e.Tick())
         self.now = end
         return [command for _, command in self.log[before:]]
+
+    def _handle(self, event: e.Event) -> None:
+        commands = self.machine.handle(event, self.now)
+        self.recording.note(event, commands, self.now)
+        self.log += [(self.now, command) for command in commands]
 
     def all(self, kind: type[Command]) -> list[Command]:
         """Every command of a kind, in order."""

@@ -87,13 +87,23 @@ class Tts(tts_pb2_grpc.TtsServiceServicer):
 
 
 class Motion(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
-    """A frame for each audio."""
+    """A frame for each audio; in a room none. Keeps what it was sent."""
+
+    def __init__(self) -> None:
+        self.features: list[str] = []
+        self.opened: list[motion_bridge_pb2.Open] = []
+        self.received: list[motion_bridge_pb2.AnimateRequest] = []
 
     async def Animate(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         pb = motion_bridge_pb2
-        await anext(requests)
-        yield pb.AnimateResponse(ready=pb.Ready(codec="scripted", frame_rate=10))
+        self.opened.append((await anext(requests)).open)
+        in_room = self.opened[-1].WhichOneof("delivery") == "livekit_room"
+        ready = pb.Ready(codec="scripted", frame_rate=10, features=self.features)
+        yield pb.AnimateResponse(ready=ready)
         async for request in requests:
+            self.received.append(request)
+            if in_room:
+                continue
             match request.WhichOneof("message"):
                 case "audio":
                     start = request.audio.audio.start_sample

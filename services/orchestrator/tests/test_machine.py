@@ -244,11 +244,11 @@ def test_reading_pauses_at_the_longest_lead() -> None:
     d = Driver(policy=Policy(max_lead=1.0))
     turn = d.ask("Hello.")
     d.voice(turn, HERTZ // CHUNK - 1)
-    assert d.machine.wants_audio(turn)
+    assert d.machine.wants_audio(turn, d.now)
     d.voice(turn, 1, start=HERTZ // CHUNK - 1)
-    assert not d.machine.wants_audio(turn)
+    assert not d.machine.wants_audio(turn, d.now)
     d.feed(e.Played(turn, CHUNK))
-    assert d.machine.wants_audio(turn)
+    assert d.machine.wants_audio(turn, d.now)
 
 
 def test_an_llm_that_fails_ends_the_turn_and_the_next_one_works() -> None:

@@ -47,7 +47,7 @@ class Stages:
             case "done":
                 return [e.LlmDone(turn)]
             case "audio":
-                if not self.d.machine.wants_audio(turn):
+                if not self.d.machine.wants_audio(turn, self.d.now):
                     return []
                 self.sent[turn] = at + CHUNK
                 return [e.TtsAudio(turn, bytes(2 * CHUNK), at)]
@@ -56,7 +56,7 @@ class Stages:
             case "motion":
                 return [e.MotionFrames(turn, b"m", max(0, at - CHUNK), at)]
             case "moved":
-                return [e.MotionEnded(turn)]
+                return [e.MotionFailed(turn) if back == 2 else e.MotionEnded(turn)]
             case "played":
                 told = Delivered(Reported(0.01 * back, 0.1), 0.05, 0.02)
                 return [e.Played(turn, at * back // 2, told if back else None)]
@@ -91,8 +91,10 @@ STEPS = st.lists(
 )
 
 
-def play(steps: list[tuple[str, int, float]], greeting: str = "") -> Driver:
-    driver = Driver(greeting)
+def play(
+    steps: list[tuple[str, int, float]], greeting: str = "", engine_plays: bool = False
+) -> Driver:
+    driver = Driver(greeting, engine_plays=engine_plays)
     stages = Stages(driver)
     for name, back, wait in steps:
         driver.feed(*stages.event(name, back), after=wait)
@@ -100,12 +102,12 @@ def play(steps: list[tuple[str, int, float]], greeting: str = "") -> Driver:
 
 
 @settings(max_examples=300, deadline=None)
-@given(STEPS)
+@given(STEPS, st.booleans())
 def test_no_output_of_a_turn_after_its_interrupt_or_end(
-    steps: list[tuple[str, int, float]],
+    steps: list[tuple[str, int, float]], engine_plays: bool
 ) -> None:
     over: set[int] = set()
-    for _, command in play(steps, "Hello. ").log:
+    for _, command in play(steps, "Hello. ", engine_plays).log:
         match command:
             case c.InterruptPlaying():
                 over.add(command.turn)
@@ -118,11 +120,11 @@ def test_no_output_of_a_turn_after_its_interrupt_or_end(
 
 
 @settings(max_examples=300, deadline=None)
-@given(STEPS)
+@given(STEPS, st.booleans())
 def test_every_turn_ends_exactly_once_and_listening_comes_back(
-    steps: list[tuple[str, int, float]],
+    steps: list[tuple[str, int, float]], engine_plays: bool
 ) -> None:
-    driver = play(steps)
+    driver = play(steps, engine_plays=engine_plays)
     if driver.machine.idle is False:
         driver.feed(e.EgressBack())
         driver.feed(e.SpeechStopped(1_000, driver.now))
@@ -134,9 +136,11 @@ def test_every_turn_ends_exactly_once_and_listening_comes_back(
 
 
 @settings(max_examples=300, deadline=None)
-@given(STEPS)
-def test_history_never_holds_an_unheard_word(steps: list[tuple[str, int, float]]) -> None:
-    driver = Driver()
+@given(STEPS, st.booleans())
+def test_history_never_holds_an_unheard_word(
+    steps: list[tuple[str, int, float]], engine_plays: bool
+) -> None:
+    driver = Driver(engine_plays=engine_plays)
     stages = Stages(driver)
     confirmed: dict[int, int] = {}
     for name, back, wait in steps:
@@ -169,7 +173,7 @@ def test_voice_ahead_of_playback_is_bounded(reports: list[int]) -> None:
     turn = driver.ask("Talk for ever.")
     sent = played = 0
     for chunks_played in reports:
-        while driver.machine.wants_audio(turn):
+        while driver.machine.wants_audio(turn, driver.now):
             driver.feed(e.TtsAudio(turn, bytes(2 * CHUNK), sent))
             sent += CHUNK
         assert sent - played < policy.max_lead * HERTZ + CHUNK
@@ -178,14 +182,17 @@ def test_voice_ahead_of_playback_is_bounded(reports: list[int]) -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(STEPS)
-def test_nothing_plays_before_the_users_turn_is_over(steps: list[tuple[str, int, float]]) -> None:
-    driver = play(steps)
+@given(STEPS, st.booleans())
+def test_nothing_plays_before_the_users_turn_is_over(
+    steps: list[tuple[str, int, float]], engine_plays: bool
+) -> None:
+    driver = play(steps, engine_plays=engine_plays)
+    sounding = (c.StartPlaying, c.StartMotion, c.MoveAudio) if engine_plays else (c.StartPlaying,)
     committed = 0
     for _, command in driver.log:
         if isinstance(command, c.Announce):
             event = command.event
             if event.WhichOneof("event") == "user_transcript" and event.user_transcript.final:
                 committed += 1
-        if isinstance(command, c.StartPlaying):
+        if isinstance(command, sounding):
             assert committed > 0

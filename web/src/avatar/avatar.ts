@@ -29,6 +29,7 @@ export class Avatar {
   private readonly life = new Life();
   private rig: ArrayBuffer | null = null;
   private wanted = "";
+  private readonly calm = matchMedia("(prefers-reduced-motion: reduce)");
 
   /** Throws a sentence when the browser cannot draw in 3D. */
   constructor(canvas: HTMLCanvasElement, render: Render) {
@@ -65,6 +66,7 @@ export class Avatar {
   private frame(now: number): void {
     requestAnimationFrame((next) => this.frame(next));
     const face = this.session?.face() ?? null;
+    this.life.calm = this.calm.matches;
     this.pose = this.life.pose(now, face, this.mood, this.session?.idle?.face(now) ?? null);
     const drawn = this.renderer ? this.renderer.draw(this.pose, now) : true;
     if (!face || !drawn) return;

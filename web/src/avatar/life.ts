@@ -22,6 +22,8 @@ const LEAVE = 180;
 const IDLE = 600;
 
 export class Life {
+  /** For people whom motion disturbs: it blinks, and the lips move; nothing else does by itself. */
+  calm = false;
   private readonly weights = new Float32Array(CHANNELS);
   private readonly spoken = new Float32Array(CHANNELS);
   private head: [number, number, number] = [0, 0, 0];
@@ -54,7 +56,8 @@ export class Life {
       this.spoken.set(face.weights);
       this.head = [...face.head];
     }
-    this.looping = Math.max(0, Math.min(1, this.looping + (idle ? passed : -passed) / IDLE));
+    const looped = idle && !this.calm;
+    this.looping = Math.max(0, Math.min(1, this.looping + (looped ? passed : -passed) / IDLE));
     if (idle) {
       this.looped.set(idle.weights);
       this.loopHead = idle.head;
@@ -64,8 +67,8 @@ export class Life {
     const ease = smooth(this.blend);
     for (let i = 0; i < CHANNELS; i++) {
       const alive = this.weights[i];
-      const looped = this.looped[i] * (1 - own);
-      const rest = MOODS.includes(i) ? Math.max(alive, looped) : alive * own + looped;
+      const loop = this.looped[i] * (1 - own);
+      const rest = MOODS.includes(i) ? Math.max(alive, loop) : alive * own + loop;
       // A turn's face has its own lids and gaze; life's own blinks go on beside them.
       this.weights[i] = Math.max(
         rest * (1 - ease) + this.spoken[i] * ease,
@@ -82,7 +85,7 @@ export class Life {
     return {
       weights: this.weights,
       head: turned as [number, number, number],
-      breath: Math.sin((seconds / BREATH_SECONDS) * 2 * Math.PI),
+      breath: this.calm ? 0 : Math.sin((seconds / BREATH_SECONDS) * 2 * Math.PI),
     };
   }
 
@@ -94,7 +97,7 @@ export class Life {
     this.mood += (target - this.mood) * Math.min(1, passed / 600);
     for (const side of SMILE) weights[side] = 0.13 + 0.05 * Math.max(0, this.mood);
     weights[BROW_INNER_UP] = 0.06 + 0.10 * Math.abs(this.mood);
-    this.glance(seconds, mood);
+    if (!this.calm) this.glance(seconds, mood);
     for (let axis = 0; axis < 2; axis++) {
       // Eyes jump; they do not glide.
       this.eyes[axis] += (this.look[axis] - this.eyes[axis]) * Math.min(1, passed / 28);
@@ -136,6 +139,7 @@ export class Life {
   }
 
   private sway(seconds: number, mood: Mood): [number, number, number] {
+    if (this.calm) return [0, 0, 0];
     const wave = (period: number, shift: number): number =>
       Math.sin((seconds / period) * 2 * Math.PI + shift);
     const nod = mood === "listening" ? 0.014 * Math.max(0, wave(2.9, 0)) ** 3 : 0;

@@ -13,6 +13,7 @@ export class Captions {
   private readonly caption = byId("caption");
   private readonly turns = new Map<number, Turn>();
   private user: HTMLLIElement | null = null;
+  private name = "Avatar";
 
   clear(): void {
     this.log.replaceChildren();
@@ -29,8 +30,11 @@ export class Captions {
       return;
     }
     const line = this.user ?? this.line("user");
-    line.textContent = text;
     line.classList.toggle("partial", !final);
+    // Only the settled words are read aloud by a screen reader.
+    if (final) line.removeAttribute("aria-live");
+    else line.setAttribute("aria-live", "off");
+    line.replaceChildren(make("span", "You: ", "hidden"), text);
     this.user = final ? null : line;
     this.caption.textContent = text;
     this.scroll();
@@ -42,9 +46,11 @@ export class Captions {
       known = { line: this.line("avatar"), text: "", isOver: false };
       this.turns.set(turn, known);
     }
-    if (known.isOver) return;
+    if (known.isOver || text === known.text) return;
+    // What is new is added, so that a screen reader reads it alone.
+    if (!text.startsWith(known.text)) known.line.replaceChildren(this.speaker(), text);
+    else known.line.append(...(known.text ? [] : [this.speaker()]), text.slice(known.text.length));
     known.text = text;
-    known.line.textContent = text;
     this.scroll();
   }
 
@@ -70,18 +76,31 @@ export class Captions {
     const heard = points.slice(0, ended.heardCharacters).join("");
     const rest = points.slice(ended.heardCharacters).join("");
     if (!rest.trim() || ended.reason === "completed") {
-      known.line.textContent = points.join("");
+      if (points.join("") !== known.text) known.line.replaceChildren(this.speaker(), points.join(""));
     } else if (!heard) {
       known.line.remove();
     } else {
       const note = make("small", "interrupted: the struck words were not heard");
-      known.line.replaceChildren(heard, make("s", rest), note);
+      const missed = make("span", " Not heard: ", "hidden");
+      known.line.replaceChildren(this.speaker(), heard, missed, make("s", rest), note);
       this.caption.textContent = heard;
     }
   }
 
+  /** Who speaks, and in which language, from now on. */
+  set avatar({ name, language }: { name: string; language: string }) {
+    this.name = name;
+    this.log.lang = this.caption.lang = language;
+  }
+
+  private speaker(): HTMLElement {
+    return make("span", `${this.name}: `, "hidden");
+  }
+
   note(text: string): void {
-    this.line("note").textContent = text;
+    const line = this.line("note");
+    line.lang = "en";
+    line.textContent = text;
     this.scroll();
   }
 
@@ -92,7 +111,8 @@ export class Captions {
   }
 
   private scroll(): void {
-    this.log.scrollTop = this.log.scrollHeight;
+    const box = this.log.parentElement!;
+    box.scrollTop = box.scrollHeight;
   }
 }
 

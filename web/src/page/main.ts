@@ -42,7 +42,10 @@ class Page {
 
   constructor() {
     this.avatar = this.makeAvatar();
-    this.picker = new Picker((look) => void this.show(look));
+    this.picker = new Picker((avatar) => {
+      this.captions.avatar = avatar;
+      void this.show(avatar.look);
+    });
     byId("start").addEventListener("click", () => void this.start(true));
     byId("mute").addEventListener("click", () => void this.toggleMute());
     byId("stop").addEventListener("click", () => this.session?.interrupt());

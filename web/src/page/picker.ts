@@ -8,7 +8,7 @@ export class Picker {
   chosen = "";
   private readonly fieldset = byId("picker") as HTMLFieldSetElement;
 
-  constructor(private readonly onLook: (look: string) => void) {}
+  constructor(private readonly onChoice: (avatar: Avatar) => void) {}
 
   fill(avatars: readonly Avatar[]): void {
     for (const [index, avatar] of avatars.entries()) {
@@ -34,6 +34,6 @@ export class Picker {
   private choose(avatar: Avatar): void {
     this.chosen = avatar.avatar_id;
     byId("canvas").setAttribute("aria-label", `${avatar.name}'s face`);
-    this.onLook(avatar.look);
+    this.onChoice(avatar);
   }
 }

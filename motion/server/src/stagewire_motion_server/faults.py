@@ -17,6 +17,8 @@ NO_MESSAGE, NO_MESSAGE_TEXT = b"\xff\xff", "injected"
 
 Spoiled = Literal["silent", "other_req_id", "early_end", "no_end", "oversized", "text", "garbage"]
 
+Misreported = Literal["silent", "malformed", "beyond"]
+
 _OVERSIZED = 2_200  # keyframes: more than the 1 MiB that the SDK reads
 _RESERVED_CLOSE_CODES = {1004, 1005, 1006, 1015}  # RFC 6455, 7.4.1: never in a frame
 
@@ -87,6 +89,17 @@ class Faults(Blow):
         default=None,
         description="animation messages are: silent, other_req_id, early_end, no_end, oversized, "
         "text, garbage",
+    )
+    join_delay: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="a LiveKit room is joined so many seconds after the confirmation, not before",
+    )
+    playback: Misreported | None = Field(
+        default=None,
+        description="lk.playback_finished is: silent (never called), malformed, beyond (an hour "
+        "too far)",
     )
     times: int | None = Field(
         default=None, ge=1, description="all faults end after this many strikes (default: never)"

@@ -68,6 +68,36 @@ OUT_OF_CREDITS = Ending(4001, "credits exhausted", 4001, "credits exhausted")
 TIME_IS_UP = Ending(4002, "session time limit reached", 4002, "session time limit reached")
 
 
+NO_EGRESS = Ending(1008, "configuration", UNAVAILABLE, "egress client is not configured on server")
+NO_ROOM = Ending(
+    1008,
+    "egress",
+    UNAVAILABLE,
+    "failed to create egress connection: the LiveKit server cannot be reached",
+)
+ROOM_LOST = Ending(
+    1011, "egress", UNAVAILABLE, "failed to create egress connection: the room is lost"
+)
+WRONG_ROOM_TOKEN = Ending(
+    1008, "egress", UNAUTHENTICATED, "livekit_egress: unauthorized: LiveKit refuses api_token"
+)
+FOREIGN_ROOM_TOKEN = Ending(
+    1008,
+    "egress",
+    UNAUTHENTICATED,
+    "livekit_egress: unauthorized: api_token is for another room or publisher_id",
+)
+MUTE_ROOM_TOKEN = Ending(
+    1008, "egress", UNAUTHENTICATED, "livekit_egress: unauthorized: api_token may not publish"
+)
+
+
+def silence(seconds: float) -> Ending:
+    """A room was given no voice for so long."""
+    message = f"livekit silence timeout: no audio input for {seconds:g} seconds"
+    return Ending(1000, "idle", DEADLINE_EXCEEDED, message)
+
+
 def idle(seconds: float) -> Ending:
     """Nothing was heard for so long."""
     return Ending(1000, "idle", DEADLINE_EXCEEDED, f"no audio input for {seconds:g} seconds")

@@ -13,9 +13,10 @@ import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import ClientConnectionResetError, WSMsgType, web
+from stagekit.audio import to_pcm
 from stagekit.tracing import trace_id_of
 from stagewire.spatius_wire.v2 import spatius_wire_pb2 as pb
 from stagewire_lipsync import Performer
@@ -28,6 +29,9 @@ from stagewire_motion_server.faults import NO_MESSAGE, NO_MESSAGE_TEXT, FaultBox
 from stagewire_motion_server.options import Options
 from stagewire_motion_server.refusals import Ending
 from stagewire_motion_server.turn import Turn, Window, Windows
+
+if TYPE_CHECKING:
+    from stagewire_motion_server.room import Room
 
 logger = logging.getLogger(__name__)
 
@@ -86,6 +90,7 @@ class Session:
         self._ending: asyncio.Future[Ending] = self._loop.create_future()
         self._backlog = Backlog(_BACKLOG_BYTES)
         self._configuration = pb.ConfigureSession()
+        self._room: Room | None = None
         self._turn: Turn | None = None
         self._muted: deque[str] = deque(maxlen=_REMEMBERED)
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
@@ -106,6 +111,7 @@ class Session:
             "seconds": round(self._loop.time() - self._began, 3),
             "sample_rate": self._configuration.sample_rate,
             "audio_format": pb.AudioFormat.Name(self._configuration.audio_format),
+            "room": self._configuration.livekit_egress.room_name or None,
             "req_id": self._turn.req_id if self._turn else None,
             "audio_bytes": self._audio_bytes,
             "animation_messages": self._animations,
@@ -116,6 +122,8 @@ class Session:
         try:
             await self._close(await self._until_ended())
         finally:
+            if self._room is not None:
+                await self._room.leave()
             self.closed.set()
 
     async def _until_ended(self) -> Ending:
@@ -136,11 +144,14 @@ class Session:
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         if not await self._configure():
             return
-        performing = group.create_task(self._perform())
+        working = [group.create_task(self._perform())]
+        if self._room is not None:
+            working.append(group.create_task(self._room.run()))
         try:
             await self._read()
         finally:
-            performing.cancel()
+            for task in working:
+                task.cancel()
 
     # -- the beginning
 
@@ -163,6 +174,13 @@ class Session:
             return False
         self._configuration = message.configure_session
         rate = self._configuration.sample_rate
+        if self._configuration.egress_type == pb.EGRESS_TYPE_LIVEKIT:
+            from stagewire_motion_server.room import Room  # its library is an extra
+
+            self._room = Room(self._configuration.livekit_egress, rate, self._faults, self.end)
+            if refused := await self._room.enter():
+                self.end(refused)
+                return False
         self._performer = await asyncio.to_thread(self._new_face, rate)
         return await self._confirm()
 
@@ -194,6 +212,8 @@ class Session:
             kind = message.WhichOneof("data")
             if kind == "interrupt":
                 self._muted.append(message.interrupt.req_id)
+                if self._room is not None:
+                    self._room.interrupt(message.interrupt.req_id)
             elif kind != "audio_input":
                 self.end(refusals.malformed(1002, f"unexpected message type: {kind or 'none'}"))
                 return
@@ -278,6 +298,13 @@ class Session:
         return self._turn
 
     async def _answer(self, turn: Turn, audio: pb.AudioInput) -> None:
+        if self._room is not None:  # the voice goes there, and nothing comes back here
+            pieces = await asyncio.to_thread(list, turn.decode(audio.audio))
+            if turn.req_id not in self._muted:
+                self._room.add(turn.req_id, b"".join(map(to_pcm, pieces)), audio.end)
+            if audio.end:
+                self._over(turn)
+            return
         steps = turn.hear(audio.audio)
         while (windows := await asyncio.to_thread(next, steps, None)) is not None:
             for window in windows:
@@ -289,8 +316,11 @@ class Session:
             for window in windows:
                 await self._show(turn, window, end=False)
             await self._show(turn, last, end=True)
-            self._turn = None
-            self._ended.append(turn.req_id)
+            self._over(turn)
+
+    def _over(self, turn: Turn) -> None:
+        self._turn = None
+        self._ended.append(turn.req_id)
 
     async def _show(self, turn: Turn, window: Window, end: bool) -> None:
         """Sends one animation message, unless its turn was interrupted or a fault is in the way."""

@@ -88,12 +88,21 @@ class Turn:
         Raises:
             ValueError: The audio is not in the session's format, or too long.
         """
+        for samples in self.decode(audio):
+            yield list(self._windows.add(self._keyframes(self._performer.hear(samples))))
+
+    def decode(self, audio: bytes) -> Iterator[Samples]:
+        """The samples in the next audio, a bounded piece at a time.
+
+        Raises:
+            ValueError: As ``hear``.
+        """
         for samples in self._steps(audio):
             self._heard += len(samples)
             if self._heard > self._most:
                 seconds = self._most / self._sample_rate
                 raise ValueError(f"a req_id has more than {seconds:g} seconds of audio")
-            yield list(self._windows.add(self._keyframes(self._performer.hear(samples))))
+            yield samples
 
     def finish(self) -> list[Window]:
         """No more audio: the windows that are left, and at last one that ends the turn.

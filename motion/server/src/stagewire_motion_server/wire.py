@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
 from google.protobuf.message import DecodeError
 from stagewire.spatius_wire.v2 import spatius_wire_pb2 as pb
 
@@ -66,18 +68,23 @@ def objection(asked: pb.ConfigureSession) -> Ending | None:
 
 
 def _egress_objection(asked: pb.ConfigureSession) -> Ending | None:
-    """As the real server: credentials are looked at first. Delivery into rooms is not built yet."""
+    """As the real server: credentials are looked at first."""
     if asked.egress_type == pb.EGRESS_TYPE_UNSPECIFIED:
         return None
+    if asked.egress_type != pb.EGRESS_TYPE_LIVEKIT:
+        return refusals.NO_EGRESS
     room = asked.livekit_egress
-    if asked.egress_type == pb.EGRESS_TYPE_LIVEKIT:
-        if not (room.api_token or (room.api_key and room.api_secret)):
-            return refusals.configuration(
-                refusals.UNAUTHENTICATED,
-                "missing livekit credentials: provide api_token or both api_key and api_secret",
-            )
-        if not (room.url and room.room_name):
-            return refusals.configuration(
-                refusals.INVALID_ARGUMENT, "livekit_egress: url and room_name must not be empty"
-            )
-    return refusals.configuration(refusals.UNAVAILABLE, "egress client is not configured on server")
+    if not (room.api_token or (room.api_key and room.api_secret)):
+        return refusals.configuration(
+            refusals.UNAUTHENTICATED,
+            "missing livekit credentials: provide api_token or both api_key and api_secret",
+        )
+    if not (room.url and room.room_name):
+        return refusals.configuration(
+            refusals.INVALID_ARGUMENT, "livekit_egress: url and room_name must not be empty"
+        )
+    if not room.api_token:
+        return refusals.configuration(
+            refusals.INVALID_ARGUMENT, "livekit_egress: this server takes api_token only"
+        )
+    return None if find_spec("livekit") else refusals.NO_EGRESS

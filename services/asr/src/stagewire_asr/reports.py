@@ -51,7 +51,6 @@ def to_response(
 
 
 def _final(event: backend.Final, microphone: Microphone, now: float) -> asr_pb2.Final:
-    timing = event.timing
     return asr_pb2.Final(
         utterance=event.utterance,
         from_utterance=event.from_utterance,
@@ -59,11 +58,16 @@ def _final(event: backend.Final, microphone: Microphone, now: float) -> asr_pb2.
         language=event.language,
         confidence=event.confidence,
         words=[_word(word, microphone) for word in event.words],
-        timing=timing_pb2.StageTiming(
-            queue_wait=_duration(timing.started - timing.trigger),
-            compute_to_first_output=_duration(timing.finished - timing.started),
-            since_trigger=_duration(now - timing.trigger),
-        ),
+        timing=measured(event.timing, now),
+    )
+
+
+def measured(timing: backend.Timing, now: float) -> timing_pb2.StageTiming:
+    """A backend's moments as durations, up to ``now`` on its clock."""
+    return timing_pb2.StageTiming(
+        queue_wait=_duration(timing.started - timing.trigger),
+        compute_to_first_output=_duration(timing.finished - timing.started),
+        since_trigger=_duration(now - timing.trigger),
     )
 
 

@@ -12,6 +12,7 @@ from stagekit import attributes as a
 from stagekit import backends, tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
+from stagekit.metrics import StageMetrics
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import (
@@ -68,6 +69,7 @@ class AsrService(asr_pb2_grpc.AsrServiceServicer):
         self._drain = drain
         self._settings = settings
         self._clock = clock
+        self._metrics = StageMetrics()
 
     async def Transcribe(
         self, request_iterator: AsyncIterator[asr_pb2.TranscribeRequest], context: Any
@@ -82,7 +84,8 @@ class AsrService(asr_pb2_grpc.AsrServiceServicer):
             options = self._options(opening)
             with self._admission.slot():
                 outbox: Responses = Outbox(_OUTBOX_LIMIT)
-                hearing = _Hearing(self._backend, options, opening, outbox, span, self._clock)
+                about_work = (span, self._metrics, self._clock)
+                hearing = _Hearing(self._backend, options, opening, outbox, *about_work)
                 work = self._serve(hearing, commands, outbox)
                 async for response in duplex(work, outbox):
                     yield response
@@ -127,10 +130,11 @@ class _Hearing:
         opening: asr_pb2.Open,
         outbox: Responses,
         span: tracing.Span,
+        metrics: StageMetrics,
         clock: Callable[[], float],
     ) -> None:
         self._span = span
-        self._utterances = UtteranceSpans(span, backend.info.name, clock)
+        self._utterances = UtteranceSpans(span, backend.info.name, metrics, clock)
         self._backend = backend
         self._options = options
         self._outbox = outbox

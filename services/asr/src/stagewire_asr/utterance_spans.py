@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable
 
 from stagekit import attributes as a
+from stagekit.metrics import StageMetrics
 from stagekit.tracing import SERVER, Attributes, Span
 from stagewire.common.v1.trace_pb2 import TraceContext
 
 from stagewire_asr.backend import Final
+from stagewire_asr.reports import measured
 
 _KEPT = 32
 """Utterances that wait for their commit at most; a user's turn has a few."""
@@ -27,12 +29,16 @@ class UtteranceSpans:
     Args:
         session: The stream's span.
         backend: For the attribute.
+        metrics: The stage's.
         clock: The backend's, in seconds.
     """
 
-    def __init__(self, session: Span, backend: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, session: Span, backend: str, metrics: StageMetrics, clock: Callable[[], float]
+    ) -> None:
         """Nothing was heard."""
         self._session, self._backend, self._clock = session, backend, clock
+        self._metrics = metrics
         self._finals: deque[Final] = deque()
 
     def settled(self, final: Final) -> None:
@@ -53,15 +59,11 @@ class UtteranceSpans:
 
     def _tell(self, final: Final, trace: TraceContext | None) -> None:
         now, timing = self._clock(), final.timing
-        about: Attributes = {
-            a.UTTERANCE: final.utterance,
-            a.BACKEND: self._backend,
-            a.QUEUE_WAIT: timing.started - timing.trigger,
-            a.FIRST_OUTPUT: timing.finished - timing.started,
-        }
+        about: Attributes = {a.UTTERANCE: final.utterance, a.BACKEND: self._backend}
         heard = self._session.child(
             "asr utterance", about, SERVER, under=trace, ago=now - timing.trigger
         )
         heard.content(a.CONTENT_USER, final.text)
+        self._metrics.worked(heard, measured(timing, now))
         heard.child("asr decode", ago=now - timing.started).end(ago=now - timing.finished)
         heard.end(ago=now - timing.finished)

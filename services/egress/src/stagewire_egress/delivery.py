@@ -52,6 +52,16 @@ class Uplink(Protocol):
         ``client_buffer``: seconds from the first voice's arrival there to its sounding, if told.
         """
 
+    async def began(self) -> None:
+        """A motion engine that plays by itself begins to play the open turn."""
+
+    async def finished(self, samples: int, interrupted: bool) -> None:
+        """A motion engine that plays by itself plays no more of a turn, and played so much.
+
+        Raises:
+            StageError: INVALID_FIELD when that cannot be true.
+        """
+
     def handed_over(self, turn: int, end_sample: int) -> None:
         """Voice up to ``end_sample`` was given to the client's connection."""
 

@@ -4,10 +4,11 @@ A turn begins with ``start`` and has exactly one end:
 
 ========================  ==========================================================================
 completed                 the orchestrator sent its end and the client confirmed every sample
-interrupted               it was cut; the client then has ``FAREWELL_SECONDS`` for a last report
+interrupted               it was cut; the client then has ``FAREWELL_SECONDS`` for a last report, a
+                          motion engine that plays by itself ``ENGINE_FAREWELL_SECONDS``
 superseded                a newer turn began
 deadline                  the client confirmed nothing for the rest of the audio + patience
-failed                    the client stayed away too long
+failed                    the client stayed away too long, or a motion engine stopped before the end
 ========================  ==========================================================================
 
 While nobody has joined yet, turns wait. Positions are only ever what the client confirmed. Every
@@ -25,7 +26,11 @@ from stagewire.common.v1 import error_pb2, timing_pb2, turn_pb2
 from stagewire.egress.v1 import egress_pb2
 
 FAREWELL_SECONDS = 0.25
+ENGINE_FAREWELL_SECONDS = 2.0
+"""The report of a motion engine comes from farther away; LiveKit's agents wait as long for it."""
 PATIENCE_SECONDS = 5.0
+_ENGINE_SLACK_SECONDS = 0.5
+"""How far an engine's position may be off: it counts at a rate and in frames of its own."""
 
 Report = egress_pb2.Playback | egress_pb2.TurnEnded
 _INVALID = error_pb2.ERROR_REASON_INVALID_FIELD
@@ -44,7 +49,8 @@ class _Turn:
         whole: The orchestrator sent its end.
         cut_at: When it was interrupted, or None.
         first_audio: When its first audio arrived, or None.
-        first_sent: When the first audio was handed to the client, or None.
+        first_sent: When the first audio was handed to the client, or a motion engine began to play
+            it; or None.
         client_buffer: Seconds for which the client held it back, by its own clock; None until told.
     """
 
@@ -82,12 +88,15 @@ class Playout:
     Args:
         rate: The voice's sample rate, in hertz.
         return_seconds: How long an open turn waits for a client that has gone.
+        engine: A motion engine plays by itself, and tells where a turn ended and nothing before.
     """
 
-    def __init__(self, rate: int, return_seconds: float) -> None:
+    def __init__(self, rate: int, return_seconds: float, engine: bool = False) -> None:
         """No turn, and no client yet."""
         self._rate = rate
         self._return_seconds = return_seconds
+        self._engine = engine
+        self._farewell_seconds = ENGINE_FAREWELL_SECONDS if engine else FAREWELL_SECONDS
         self._fence = TurnFence()
         self._turns: dict[int, _Turn] = {}  # the open one, and those that wait for a last report
         self._present = False
@@ -173,6 +182,8 @@ class Playout:
         turn = self._turns[message.turn]
         self._check_not_whole(turn)
         turn.whole = True
+        if self._engine:
+            turn.waiting_since = now  # where in the turn it is nobody knows
         return self._completed(turn, now)
 
     def length(self, number: int) -> int:
@@ -195,7 +206,8 @@ class Playout:
         turn = self._turns.get(number)
         if turn is not None:
             turn.sent = max(turn.sent, end_sample)
-            turn.first_sent = turn.first_sent if turn.first_sent is not None else now
+            if turn.first_sent is None and not self._engine:
+                turn.first_sent = now
 
     def report(
         self,
@@ -242,6 +254,45 @@ class Playout:
             reports.append(playback)
         return reports + self._completed(turn, now)
 
+    def began(self, now: float) -> list[Report]:
+        """A motion engine says that it plays: the open turn, if that has a voice."""
+        turn = self._turns.get(self.open_turn)
+        if turn is None or not turn.sent or turn.first_sent is not None:
+            return []
+        turn.first_sent = now
+        return [egress_pb2.Playback(turn=turn.number, timing=turn.timing(now))]
+
+    def finished(self, samples: int, interrupted: bool, now: float) -> list[Report]:
+        """A motion engine says that it will play no more of a turn, and where it ended.
+
+        The report names no turn. An interrupted one is of the oldest turn that was cut, any other
+        of the oldest that is whole: no engine ends what it was not given the end of.
+
+        Raises:
+            StageError: INVALID_FIELD when there is no such turn, or the position cannot be true.
+        """
+        for number in sorted(self._turns):
+            turn = self._turns[number]
+            if turn.cut_at is not None if interrupted else turn.whole:
+                break
+        else:
+            state = "was interrupted" if interrupted else "can have come to its end"
+            raise StageError(_INVALID, f"no turn that is not over yet {state}")
+        slack = round(_ENGINE_SLACK_SECONDS * self._rate)
+        passed = 0.0 if turn.first_audio is None else now - turn.first_audio
+        if samples > min(turn.sent, passed * self._rate) + slack:
+            raise StageError(
+                _INVALID,
+                f"turn {turn.number} cannot have been played to {samples / self._rate:.2f} s: "
+                f"it has {turn.sent / self._rate:.2f} s, and began {passed:.2f} s ago",
+            )
+        turn.played = min(samples, turn.sent)
+        if turn.cut_at is not None:
+            return self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
+        whole = turn.length - turn.played <= slack
+        reason = turn_pb2.TURN_END_REASON_COMPLETED if whole else turn_pb2.TURN_END_REASON_FAILED
+        return self._end(turn, reason, now)
+
     def presence(self, present: bool, now: float) -> list[Report]:
         """The client came (also: came back), or went."""
         self._present, self._gone_at = present, None if present else now
@@ -273,11 +324,11 @@ class Playout:
 
     def _limit(self, turn: _Turn) -> float | None:
         if turn.cut_at is not None:
-            return turn.cut_at + FAREWELL_SECONDS if self._present else turn.cut_at
+            return turn.cut_at + self._farewell_seconds if self._present else turn.cut_at
         if self._gone_at is not None:
             return self._gone_at + self._return_seconds
         unheard = turn.length - turn.played
-        if not self._present or unheard == 0:
+        if not self._present or unheard == 0 or (self._engine and not turn.whole):
             return None
         return turn.waiting_since + unheard / self._rate + PATIENCE_SECONDS
 

@@ -13,6 +13,7 @@ from stagekit import attributes as a
 from stagekit import tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
+from stagekit.metrics import StageMetrics
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import (
@@ -65,6 +66,7 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
         self._settings = settings
         self._clock = clock
         self._session_ids: set[str] = set()
+        self._metrics = StageMetrics()
 
     async def Deliver(
         self,
@@ -80,7 +82,7 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
         about: tracing.Attributes = {a.EGRESS_TARGET: kind}
         with tracing.continued("egress open", session_id, trace, about, metadata) as span:
             target = self._target(opening)
-            spans = TurnSpans(span, "egress deliver", about)
+            spans = TurnSpans(span, "egress deliver", about, self._metrics)
             # After the reading: gRPC may lose the status of a call that ends before its first
             # message.
             with self._admission.slot():

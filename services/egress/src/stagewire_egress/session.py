@@ -52,7 +52,8 @@ class Session:
         self._outbox = outbox
         self._spans = spans
         self._clock = clock
-        self._playout = Playout(opening.voice_format.sample_rate_hertz, return_seconds)
+        engine = opening.livekit.publisher == egress_pb2.MEDIA_PUBLISHER_MOTION_ENGINE
+        self._playout = Playout(opening.voice_format.sample_rate_hertz, return_seconds, engine)
         self._timers = asyncio.Event()
         self._microphone_sample = 0
         self._distrusted = False
@@ -213,6 +214,19 @@ class Session:
                 self._distrusted = True
                 await self.fault(error)
             return
+        await self._emit_for_client(reports)
+
+    async def began(self) -> None:
+        """A motion engine begins to play the open turn."""
+        await self._emit_for_client(self._playout.began(self._clock()))
+
+    async def finished(self, samples: int, interrupted: bool) -> None:
+        """A motion engine plays no more of a turn.
+
+        Raises:
+            StageError: INVALID_FIELD when that cannot be true; it then counts for nothing.
+        """
+        reports = self._playout.finished(samples, interrupted, self._clock())
         await self._emit_for_client(reports)
 
     def handed_over(self, turn: int, end_sample: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import AliasChoices, Field, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator
 from pydantic_settings import SettingsConfigDict
 from stagekit.origins import LOCAL, pattern
 from stagekit.settings import StageSettings
@@ -45,6 +45,10 @@ class EgressSettings(StageSettings):
         description="The orchestrator's gRPC, host:port. With it, clients of Spatius' Backend Mode "
         "demos connect to /ws/agent and get a session without showing anything; empty: there is no "
         "such path.",
+    )
+    session_key: SecretStr = Field(
+        SecretStr(""),
+        description="What egress shows the orchestrator there: one of its API_KEYS, if it has any.",
     )
     instance_target: str = Field(
         "",

@@ -12,10 +12,10 @@ from google.protobuf import duration_pb2
 from stagekit import attributes as a
 from stagekit import tracing
 from stagekit.admission import Admission
+from stagekit.metrics import StageMetrics
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import Commands, check_id, duplex, task_group
-from stagekit.turn_spans import measured
 from stagewire.common.v1 import describe_pb2, timing_pb2
 from stagewire.llm.v1 import llm_pb2, llm_pb2_grpc
 
@@ -53,6 +53,7 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
         self._settings = settings
         self._admission = admission
         self._clock = clock
+        self._metrics = StageMetrics()
 
     async def Generate(
         self,
@@ -113,7 +114,7 @@ class LlmService(llm_pb2_grpc.LlmServiceServicer):
                 done = await self._answer(opening, results, outbox, watch, span)
                 reader.cancel()
         finally:
-            span.set(measured(watch.timing()))
+            self._metrics.worked(span, watch.timing())
         await outbox.put(llm_pb2.GenerateResponse(done=done))
 
     async def _answer(

@@ -14,6 +14,7 @@ from stagekit import attributes as a
 from stagekit import backends, tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
+from stagekit.metrics import StageMetrics
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import (
@@ -55,6 +56,7 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
         """Ready to serve."""
         self._backend, self._admission = backend, admission
         self._drain, self._drain_seconds = drain, drain_seconds
+        self._metrics = StageMetrics()
 
     async def Animate(
         self, request_iterator: AsyncIterator[Request], context: Any
@@ -83,7 +85,9 @@ class MotionBridgeServicer(motion_bridge_pb2_grpc.MotionBridgeServiceServicer):
         span: tracing.Span,
     ) -> AsyncIterator[Response]:
         outbox: Outbox[Response] = Outbox(_QUEUE)
-        spans = TurnSpans(span, "motion_bridge animate", {a.BACKEND: self._backend.name})
+        spans = TurnSpans(
+            span, "motion_bridge animate", {a.BACKEND: self._backend.name}, self._metrics
+        )
         session = Session(outbox, time.monotonic, spans)
         face = await self._backend.connect(opening, codec, session.emit)
         try:

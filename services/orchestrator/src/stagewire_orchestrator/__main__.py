@@ -15,6 +15,7 @@ from stagewire.orchestrator.v1.orchestrator_pb2_grpc import add_SessionServiceSe
 
 from stagewire_orchestrator import avatars
 from stagewire_orchestrator.http.app import build_app
+from stagewire_orchestrator.http.auth import ApiKeys, Guard
 from stagewire_orchestrator.http.server import HttpServer
 from stagewire_orchestrator.page import PageSettings, add_page
 from stagewire_orchestrator.rooms import Rooms
@@ -41,6 +42,7 @@ async def build(settings: OrchestratorSettings) -> Stage:
             f"STAGEWIRE_ORCHESTRATOR_HTTP_PORT={settings.http_port}: cannot listen on "
             f"{settings.http_host}: {error.strerror}"
         ) from error
+    guard = Guard(ApiKeys(settings.api_keys.get_secret_value()), tokens)
     app = build_app(settings, sessions, rooms, tokens)
     add_page(app, profiles, page_settings(settings))
     http = HttpServer(app)
@@ -61,7 +63,7 @@ async def build(settings: OrchestratorSettings) -> Stage:
     service = orchestrator_pb2.DESCRIPTOR.services_by_name["SessionService"].full_name
 
     def register(server: grpc.aio.Server) -> None:
-        add_SessionServiceServicer_to_server(SessionService(sessions), server)
+        add_SessionServiceServicer_to_server(SessionService(sessions, guard), server)
 
     return Stage(
         services=[service],

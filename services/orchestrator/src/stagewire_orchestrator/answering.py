@@ -6,6 +6,10 @@ neither is dropped. Every turn ends once, in ``_end``.
 
 What the table in ``turn`` cannot say: the first sound waits a little for its motion, and a turn is
 over at motion_bridge and at egress at different times. ``deliver`` holds these rules.
+
+Where the motion engine plays into the room by itself, what motion_bridge gets sounds. So it gets
+nothing before the first sound may go out; a turn without motion_bridge is a turn without a voice;
+and how far a turn was heard is known at its end, so the next answer is not asked for before that.
 """
 
 from __future__ import annotations
@@ -20,25 +24,7 @@ from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.latency import Delivered, Marks
 from stagewire_orchestrator.policy import Policy
-from stagewire_orchestrator.turn import Phase, Signal, Turn
-
-TurnEvent = (
-    e.LlmDelta
-    | e.LlmDone
-    | e.StageFailed
-    | e.TtsAudio
-    | e.TtsWords
-    | e.TtsPhonemes
-    | e.TtsDone
-    | e.MotionFrames
-    | e.MotionEnded
-    | e.MotionLost
-    | e.MotionBack
-    | e.Played
-    | e.EgressEnded
-    | e.EgressLost
-    | e.EgressBack
-)
+from stagewire_orchestrator.turn import MotionCommand, Phase, Signal, Turn
 
 
 class Answering:
@@ -58,6 +44,7 @@ class Answering:
         self.voice_hertz = 1
         self.motion_up = False
         self.egress_up = False
+        self.engine_plays = False
         self.motion_wait = policy.motion_wait
         self._history = history
         self._policy = policy
@@ -68,15 +55,13 @@ class Answering:
     def answer(self, user_text: str, phase: Phase, marks: Marks, now: float) -> None:
         """Begins an answer; speculative (``PREPARING``), or to what the history ends with."""
         marks.llm_started = now
-        turn = self._begin(user_text, phase, marks)
-        pending = user_text if phase is Phase.PREPARING else None
-        messages = self._history.messages(pending)
-        self._out.append(c.StartLlm(turn.number, messages, phase is Phase.PREPARING))
-        self._out.append(c.StartTts(turn.number))
+        self._begin(user_text, phase, marks)
+        self._call_if_due(now)
 
     def say(self, text: str, now: float) -> None:
         """Speaks a given text: a greeting."""
         turn = self._begin("", Phase.WAITING, Marks(llm_started=now))
+        turn.called = True
         self._out.append(c.StartTts(turn.number))
         self._compose(turn, e.LlmDelta(turn.number, text), now)
         self._finish_text(turn, now)
@@ -92,6 +77,17 @@ class Answering:
         self._announce_text(turn)
         return True
 
+    def _call_if_due(self, now: float) -> None:
+        """Asks llm and tts, unless the history still lacks what was heard of the turn before."""
+        turn = self.turn
+        if turn is None or turn.called or (self.engine_plays and self.stopping is not None):
+            return
+        turn.called, turn.marks.llm_started = True, now
+        pending = turn.user_text if turn.phase is Phase.PREPARING else None
+        messages = self._history.messages(pending)
+        self._out.append(c.StartLlm(turn.number, messages, turn.phase is Phase.PREPARING))
+        self._out.append(c.StartTts(turn.number))
+
     def _begin(self, user_text: str, phase: Phase, marks: Marks) -> Turn:
         self.numbers += 1
         self.turn = Turn(self.numbers, user_text, phase, marks)
@@ -99,13 +95,13 @@ class Answering:
 
     # --- events ------------------------------------------------------------------------------
 
-    def handle(self, event: TurnEvent, now: float) -> None:
+    def handle(self, event: e.TurnEvent, now: float) -> None:
         """Takes what a stage says about a turn, or about itself."""
         match event:
             case e.MotionLost():
                 self.motion_up = False
                 if self.turn is not None:
-                    self.turn.motion_ended = True
+                    self._go_on_without_motion(self.turn, now)
             case e.MotionBack():
                 self.motion_up = True
             case e.EgressLost():
@@ -139,7 +135,8 @@ class Answering:
         | e.TtsPhonemes
         | e.TtsDone
         | e.MotionFrames
-        | e.MotionEnded,
+        | e.MotionEnded
+        | e.MotionFailed,
         now: float,
     ) -> None:
         turn.progress_at = now
@@ -163,6 +160,8 @@ class Answering:
                 turn.held.append(c.PlayMotion(event.turn, *frames))
             case e.MotionEnded():
                 turn.motion_ended = True
+            case e.MotionFailed():
+                self._go_on_without_motion(turn, now)
             case _:
                 assert_never(event)
 
@@ -192,10 +191,10 @@ class Answering:
     def _voice(
         self, turn: Turn, event: e.TtsAudio | e.TtsWords | e.TtsPhonemes, now: float
     ) -> None:
-        moves = self.motion_up and not turn.motion_ended
+        moves = (self.motion_up or self.engine_plays) and not turn.motion_ended
         if moves and not turn.motion_started:
-            turn.motion_started = turn.marks.moves = True
-            self._out.append(c.StartMotion(turn.number))
+            turn.motion_started, turn.marks.moves = True, not self.engine_plays
+            self._move(turn, c.StartMotion(turn.number))
         match event:
             case e.TtsAudio():
                 if turn.marks.first_audio is None:
@@ -204,18 +203,19 @@ class Answering:
                 turn.received_samples = event.start_sample + len(event.data) // 2
                 turn.held.append(c.PlayAudio(event.turn, event.data, event.start_sample))
                 if moves:
-                    self._out.append(c.MoveAudio(event.turn, event.data, event.start_sample))
+                    self._move(turn, c.MoveAudio(event.turn, event.data, event.start_sample))
             case e.TtsWords():
                 turn.answer.words.extend(event.words)
                 turn.held.append(c.PlayWords(event.turn, event.words))
             case e.TtsPhonemes():
                 if moves:
-                    self._out.append(c.MovePhonemes(event.turn, event.alphabet, event.phonemes))
+                    told = c.MovePhonemes(event.turn, event.alphabet, event.phonemes)
+                    self._move(turn, told)
 
     def _finish_voice(self, turn: Turn, now: float) -> None:
         turn.voice_done_at = now
         if turn.motion_started and not turn.motion_ended:
-            self._out.append(c.FinishMotion(turn.number))
+            self._move(turn, c.FinishMotion(turn.number))
         else:
             turn.motion_ended = True
 
@@ -231,12 +231,28 @@ class Answering:
         else:
             self._end(turn, turn_pb2.TURN_END_REASON_FAILED)
 
+    def _move(self, turn: Turn, command: MotionCommand) -> None:
+        """For motion_bridge: at once, or with the sound where it is the sound."""
+        if self.engine_plays:
+            turn.held.append(command)
+        else:
+            self._out.append(command)
+
+    def _go_on_without_motion(self, turn: Turn, now: float) -> None:
+        """As a voice; where the engine is the voice, what sounds has failed, the rest waits."""
+        if not self.engine_plays:
+            turn.motion_ended = True
+        elif turn.phase is Phase.SPEAKING:
+            turn.failed = True
+            self.stop(now)
+
     # --- sound -------------------------------------------------------------------------------
 
     def deliver(self, now: float) -> None:
         """Sends what may go out: nothing before the first sound may, then all there is."""
+        self._call_if_due(now)
         turn = self.turn
-        if turn is None or not turn.committed or not self.egress_up:
+        if turn is None or not turn.committed or not self._reaches_client:
             return
         if turn.phase is Phase.WAITING:
             if turn.voice_done_at is not None and not turn.received_samples:
@@ -249,9 +265,25 @@ class Answering:
         turn.held.clear()
         if turn.voice_done_at is None or turn.finished_at is not None:
             return
-        if turn.motion_ended or now >= turn.voice_done_at + self.motion_wait:
+        last = self.engine_plays or turn.motion_ended
+        if last or now >= turn.voice_done_at + self.motion_wait:
             turn.finished_at = now
             self._out.append(c.FinishPlaying(turn.number))
+
+    @property
+    def _reaches_client(self) -> bool:
+        return self.egress_up and (self.motion_up or not self.engine_plays)
+
+    def lead(self, turn: Turn, now: float) -> int:
+        """Samples of voice that are not played yet, at most.
+
+        An engine that plays by itself confirms nothing before the end. It cannot be faster than
+        time, and what it has beyond that is a lead, too.
+        """
+        played = turn.answer.played_samples
+        if self.engine_plays and turn.marks.sounded is not None:
+            played = max(played, int((now - turn.marks.sounded) * self.voice_hertz))
+        return turn.received_samples - played
 
     def _sound(self, turn: Turn, now: float) -> None:
         turn.move(Signal.SOUND)
@@ -261,7 +293,8 @@ class Answering:
 
     def _first_motion_deadline(self, turn: Turn) -> float:
         """Until when the first sound waits for motion."""
-        if turn.marks.first_motion is not None or turn.motion_ended or not turn.motion_started:
+        without = self.engine_plays or turn.motion_ended or not turn.motion_started
+        if turn.marks.first_motion is not None or without:
             return 0.0
         return (turn.marks.first_audio or 0.0) + self.motion_wait
 
@@ -287,7 +320,7 @@ class Answering:
 
     def _release(self, turn: Turn) -> None:
         """Frees what the stages still do for a turn."""
-        if not turn.text_done or turn.voice_done_at is None:
+        if turn.called and (not turn.text_done or turn.voice_done_at is None):
             self._out.append(c.CancelCalls(turn.number))
         if turn.motion_started and not turn.motion_ended:
             self._out.append(c.InterruptMotion(turn.number))
@@ -298,6 +331,8 @@ class Answering:
         if turn.phase is not Phase.STOPPING:
             self._release(turn)
         turn.move(Signal.END)
+        if turn.failed:
+            reason = turn_pb2.TURN_END_REASON_FAILED
         answer = turn.answer
         completed = reason == turn_pb2.TURN_END_REASON_COMPLETED and turn.voice_done_at is not None
         answer.complete = completed and not turn.voice_cut and turn.received_samples > 0
@@ -337,7 +372,7 @@ class Answering:
         if turn is not None:
             if (end := self._end_deadline(turn)) is not None:
                 times.append(end)
-            if turn.committed and self.egress_up:
+            if turn.committed and self._reaches_client:
                 if turn.phase is Phase.WAITING and turn.received_samples:
                     times.append(self._first_motion_deadline(turn))
                 if turn.voice_done_at is not None and turn.finished_at is None:
@@ -358,7 +393,9 @@ class Answering:
         self._end(turn, turn_pb2.TURN_END_REASON_DEADLINE)
 
     def _stopped_deadline(self, turn: Turn) -> float:
-        return (turn.stopped_at or 0.0) + self._policy.stop_timeout
+        policy = self._policy
+        timeout = policy.engine_stop_timeout if self.engine_plays else policy.stop_timeout
+        return (turn.stopped_at or 0.0) + timeout
 
     def _end_deadline(self, turn: Turn) -> float | None:
         if turn.phase is Phase.WAITING:

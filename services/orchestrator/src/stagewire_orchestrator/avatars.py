@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -37,6 +38,11 @@ class Avatar(BaseModel):
     voice: str = Field("", description="A voice id of the tts stage; empty for its default.")
     motion_avatar_id: str = Field(
         "", description="The avatar's id at the motion engine; empty for the engine's default."
+    )
+    publisher: Literal["egress", "motion_engine"] = Field(
+        "egress",
+        description="Who publishes voice and motion into a LiveKit room, unless a session says: "
+        "egress, or the motion engine by itself, which needs a motion_avatar_id.",
     )
     language: str = Field("en-US", description="BCP 47.")
     speaking_rate_percent: int = Field(100, ge=50, le=200)

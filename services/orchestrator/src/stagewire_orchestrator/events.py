@@ -20,18 +20,21 @@ class Started:
         voice_hertz: The voice's sample rate.
         motion: Whether there is motion.
         motion_wait: Seconds that motion_bridge asks to be waited for; None leaves it to the policy.
+        engine_plays: What motion_bridge gets sounds: its engine publishes into the room by itself.
     """
 
     voice_hertz: int
     motion: bool
     motion_wait: float | None = None
+    engine_plays: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The user began to speak."""
+    """The user began to speak; ``spoken_at`` is when the first sound of it reached us."""
 
     utterance: int
+    spoken_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +195,15 @@ class MotionEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class MotionFailed:
+    """Motion_bridge cannot serve the rest of the turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class MotionLost:
-    """The motion stream broke, or cannot serve the turn: sound goes on without lips."""
+    """The motion stream broke."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +273,7 @@ Event = (
     | StageFailed
     | MotionFrames
     | MotionEnded
+    | MotionFailed
     | MotionLost
     | MotionBack
     | Played
@@ -272,3 +283,23 @@ Event = (
     | Noticed
     | Tick
 )
+
+TurnEvent = (
+    LlmDelta
+    | LlmDone
+    | StageFailed
+    | TtsAudio
+    | TtsWords
+    | TtsPhonemes
+    | TtsDone
+    | MotionFrames
+    | MotionEnded
+    | MotionFailed
+    | MotionLost
+    | MotionBack
+    | Played
+    | EgressEnded
+    | EgressLost
+    | EgressBack
+)
+"""What a stage says about a turn, or about itself."""

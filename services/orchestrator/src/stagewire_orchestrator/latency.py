@@ -161,7 +161,8 @@ class Marks:
             and self.committed is not None
             and self.llm_started < self.committed
         )
-        endpointing = _Step("endpointing", self.committed)
+        typed = self.silence is None
+        endpointing = _Step("endpointing", None if typed else self.committed)
         return [
             _Step("silence_detection", self.silence),
             _Hop("asr_final", self.transcribed, "asr", self.silence, self.asr),

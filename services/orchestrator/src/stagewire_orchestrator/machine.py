@@ -82,12 +82,12 @@ class Conversation:
         busy = self._answering.turn or self._answering.stopping
         return busy is None and not self._hearing.speaking and not self._hearing.text
 
-    def wants_audio(self, turn: int) -> bool:
+    def wants_audio(self, turn: int, now: float) -> bool:
         """Whether more voice of ``turn`` may be read now; True for a turn that is gone."""
         open_turn = self._answering.turn
         if open_turn is None or open_turn.number != turn:
             return True
-        lead = open_turn.received_samples - open_turn.answer.played_samples
+        lead = self._answering.lead(open_turn, now)
         return lead < self._policy.max_lead * self._answering.voice_hertz
 
     @property
@@ -108,6 +108,7 @@ class Conversation:
                 if event.motion_wait is not None:
                     self._answering.motion_wait = event.motion_wait
                 self._answering.egress_up = True
+                self._answering.engine_plays = event.engine_plays
                 self._state = session_event_pb2.CONVERSATION_STATE_UNSPECIFIED
                 self._warm("")
             case e.AsrLost():

@@ -19,6 +19,7 @@ class Policy:
         answer_timeout: How long a committed turn may stay silent, or a sounding one without news.
         playback_grace: How long after the last sound egress may take to confirm it.
         stop_timeout: How long egress may take to say how much of a cut turn was heard.
+        engine_stop_timeout: The same where a motion engine plays: egress waits 2 s for its report.
         max_lead: Voice, beyond what was played, at which reading from tts pauses.
         join_timeout: How long a session waits for its first client.
         leave_grace: How long a session waits for a client that left.
@@ -32,6 +33,7 @@ class Policy:
     answer_timeout: float = 30.0
     playback_grace: float = 10.0
     stop_timeout: float = 1.0
+    engine_stop_timeout: float = 3.0
     max_lead: float = 10.0
     join_timeout: float = 60.0
     leave_grace: float = 30.0

@@ -24,13 +24,18 @@ from livekit.protocol.models import Room
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.egress.v1 import egress_pb2
+from stagewire.motion_bridge.v1.motion_bridge_pb2 import LiveKitRoom
+from stagewire.orchestrator.v1 import orchestrator_pb2 as pb
 
+from stagewire_orchestrator.places import ENGINE, Place
 from stagewire_orchestrator.settings import OrchestratorSettings
 
 logger = logging.getLogger(__name__)
 
 AGENT_PREFIX = "agent-"
 """Begins the identity of the avatar's participant; Spatius' clients look for it."""
+ENGINE_PREFIX = "motion-engine-"
+"""Begins the identity of the motion engine's participant, where it publishes by itself."""
 
 MAX_NAME = 128
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
@@ -64,10 +69,12 @@ def check_identity(identity: str) -> None:
     Raises:
         StageError: INVALID_FIELD.
     """
-    if len(identity) > MAX_NAME or not identity.isprintable() or identity.startswith("agent"):
+    taken = identity.startswith(("agent", ENGINE_PREFIX))
+    if len(identity) > MAX_NAME or not identity.isprintable() or taken:
         raise StageError(
             error_pb2.ERROR_REASON_INVALID_FIELD,
-            f"identity: at most {MAX_NAME} printable characters, and not beginning with 'agent'",
+            f"identity: at most {MAX_NAME} printable characters, and beginning neither with "
+            f"'agent' nor with '{ENGINE_PREFIX}'",
         )
 
 
@@ -132,24 +139,13 @@ class Rooms:
         token = self._token(identity, seconds).with_name(identity).with_grants(grants)
         return token.to_jwt(), Timestamp(seconds=int(self._clock() + seconds))
 
-    def target(self, room: str, session_id: str) -> egress_pb2.LiveKitTarget:
-        """What egress needs to join as the avatar; its token is made anew for each call."""
-        identity = f"{AGENT_PREFIX}{session_id}"
-        grants = api.VideoGrants(
-            room_join=True,
-            room=room,
-            can_publish=True,
-            can_subscribe=True,
-            can_publish_data=True,
-            can_update_own_metadata=True,  # its state is an attribute of its participant
-        )
-        token = self._token(identity, self._settings.token_seconds).with_kind("agent")
-        return egress_pb2.LiveKitTarget(
-            url=self._settings.livekit_url,
-            token=token.with_grants(grants).to_jwt(),
-            room=room,
-            identity=identity,
-            publisher=egress_pb2.MEDIA_PUBLISHER_EGRESS,
+    def place(self, room: str, session_id: str, publisher: pb.Publisher.ValueType) -> Place:
+        """What egress, and a motion engine that publishes by itself, need to join as."""
+        if publisher != ENGINE:
+            return Place(lambda: self._egress(room, session_id))
+        return Place(
+            lambda: self._egress(room, session_id, f"{ENGINE_PREFIX}{session_id}"),
+            lambda: self._engine(room, session_id),
         )
 
     async def sweep(self) -> None:
@@ -183,6 +179,55 @@ class Rooms:
             await self._server.aclose()
 
     # --- inside ------------------------------------------------------------------------------
+
+    def _egress(self, room: str, session_id: str, engine: str = "") -> egress_pb2.LiveKitTarget:
+        """For egress, as the avatar; it publishes no track where an engine does."""
+        identity = f"{AGENT_PREFIX}{session_id}"
+        grants = api.VideoGrants(
+            room_join=True,
+            room=room,
+            can_publish=not engine,
+            can_subscribe=True,
+            can_publish_data=True,
+            can_update_own_metadata=True,  # its state is an attribute of its participant
+        )
+        token = self._token(identity, self._settings.token_seconds).with_kind("agent")
+        return egress_pb2.LiveKitTarget(
+            url=self._settings.livekit_url,
+            token=token.with_grants(grants).to_jwt(),
+            room=room,
+            identity=identity,
+            publisher=egress_pb2.MEDIA_PUBLISHER_MOTION_ENGINE
+            if engine
+            else egress_pb2.MEDIA_PUBLISHER_EGRESS,
+            publisher_identity=engine,
+        )
+
+    def _engine(self, room: str, session_id: str) -> LiveKitRoom:
+        """For the motion engine: as Spatius' plugin for LiveKit's agents grants it.
+
+        Its token lasts as long as the session may: it is handed over once, and the engine joins
+        anew with it when its own session breaks.
+        """
+        identity, agent = f"{ENGINE_PREFIX}{session_id}", f"{AGENT_PREFIX}{session_id}"
+        attributes = {"lk.publish_on_behalf": agent, "livekit_agent_identity": agent}
+        grants = api.VideoGrants(
+            room_join=True,
+            room=room,
+            can_publish=True,
+            can_publish_sources=["camera", "microphone"],
+            can_publish_data=True,  # it calls egress
+            can_subscribe=False,
+        )
+        token = self._token(identity, self._settings.max_session_seconds).with_kind("agent")
+        token = token.with_name(identity).with_attributes(attributes).with_grants(grants)
+        return LiveKitRoom(
+            url=self.url,
+            token=token.to_jwt(),
+            room=room,
+            identity=identity,
+            attributes=attributes,
+        )
 
     async def _claim(self, room: str, session_id: str) -> bool:
         """Whether the room is ours, and so has to be deleted."""

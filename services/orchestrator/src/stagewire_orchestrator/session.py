@@ -5,20 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from stagekit import log
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
+from stagewire.common.v1.audio_pb2 import Audio
 from stagewire.common.v1.session_event_pb2 import SessionEnded, SessionEvent
-from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
+from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.history import History
 from stagewire_orchestrator.machine import Conversation
+from stagewire_orchestrator.places import Place
 from stagewire_orchestrator.policy import Policy
 from stagewire_orchestrator.spans import SessionSpans
 from stagewire_orchestrator.stages.asr import Asr
@@ -28,12 +32,14 @@ from stagewire_orchestrator.stages.egress import Egress
 from stagewire_orchestrator.stages.llm import Warmer, generate
 from stagewire_orchestrator.stages.motion_bridge import MotionBridge
 from stagewire_orchestrator.stages.tts import Script, synthesize, voice_format
+from stagewire_orchestrator.timeline.recording import Recording
 
 logger = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 15.0
 _INBOX_LIMIT = 256
 _EVENTS_KEPT = 1000
+_ROOM_SECONDS = 0.25
 
 
 @dataclass
@@ -56,7 +62,9 @@ class Session:
         channels: Connections to the stages.
         policy: The conversation's numbers.
         microphone_hertz: The rate in which the microphone is wanted.
-        target: Where the client is, for egress.
+        place: Where the client is, and who publishes there.
+        recording: Follows it, for its timeline.
+        metrics: Of all sessions.
         caused_by: The caller's traceparent, if it sent one.
     """
 
@@ -68,24 +76,28 @@ class Session:
         channels: Channels,
         policy: Policy,
         microphone_hertz: int,
-        target: Callable[[], WebSocketTarget | LiveKitTarget],
+        place: Place,
+        recording: Recording,
+        metrics: ConversationMetrics,
         caused_by: str = "",
     ) -> None:
         """Connects nothing yet."""
         self.session_id = session_id
         self.locale = locale or avatar.language
         self.join_url = ""
-        self._target = target
+        self._place = place
         self.end_reason = ""
+        self._recording = recording
         self._loop = asyncio.get_running_loop()
         self._spans = SessionSpans(
             session_id,
             avatar.name,
             lambda stage: channels.target(avatar, stage),
+            metrics,
             self._loop.time,
             caused_by,
         )
-        self.trace_id = self._spans.session.trace_id
+        self.trace_id = recording.trace_id = self._spans.session.trace_id
         self._context = Context(session_id, avatar, self.locale, self._spans, channels, self.post)
         self._microphone = pcm(microphone_hertz)
         self._inbox: asyncio.Queue[e.Event] = asyncio.Queue(_INBOX_LIMIT)
@@ -130,6 +142,7 @@ class Session:
                 connected.cancel()
             self._spans.close()
             self._publish(self._farewell())
+            self._recording.end(self.end_reason, self._loop.time())
 
     @property
     def turns(self) -> int:
@@ -165,16 +178,17 @@ class Session:
                 run(self._asr.link.run())
                 self._voice = await voice_format(self._context, CONNECT_SECONDS)
                 await self._asr.link.first_ready()
-                self._motion = MotionBridge(self._context, self._voice)
+                self._motion = MotionBridge(self._context, self._voice, self._place.engine)
                 run(self._motion.link.run())
                 motion = await self._motion.connect()
+                engine_plays = self._place.engine is not None
                 self._egress = Egress(
                     self._context,
-                    self._target,
+                    self._place.egress,
                     self._voice,
                     self._microphone,
-                    motion,
-                    self._asr.hear,
+                    motion_bridge_pb2.Ready() if engine_plays else motion,
+                    self._hear,
                 )
                 self._egress_task = run(self._egress.link.run())
                 self.join_url = (await self._egress.link.first_ready()).join_url
@@ -187,7 +201,8 @@ class Session:
         run(self._warmer.run())
         wait = motion.first_motion_wait.ToNanoseconds() / 1e9
         asked = wait if motion.HasField("first_motion_wait") else None
-        await self.post(e.Started(self._voice.sample_rate_hertz, motion=True, motion_wait=asked))
+        hertz = self._voice.sample_rate_hertz
+        await self.post(e.Started(hertz, True, motion_wait=asked, engine_plays=engine_plays))
 
     async def _converse(self) -> None:
         while not self.end_reason:
@@ -196,8 +211,10 @@ class Session:
                     event = await self._inbox.get()
             except TimeoutError:
                 event = e.Tick()
-            commands = self._machine.handle(event, self._loop.time())
+            now = self._loop.time()
+            commands = self._machine.handle(event, now)
             self._spans.follow(event, commands)
+            self._recording.note(event, commands, now)
             for command in commands:
                 await self._carry_out(command)
             self._progress.set()
@@ -259,9 +276,15 @@ class Session:
                 for task in self._turn_calls.pop(turn).tasks:
                     task.cancel()
 
+    async def _hear(self, audio: Audio) -> None:
+        self._recording.hear(audio.data, self._loop.time())
+        await self._asr.hear(audio)
+
     async def _room_for_audio(self, turn: int) -> None:
-        while not self._machine.wants_audio(turn):
-            await self._progress.wait()
+        while not self._machine.wants_audio(turn, self._loop.time()):
+            with suppress(TimeoutError):  # where nothing is reported, time makes room
+                async with asyncio.timeout(_ROOM_SECONDS):
+                    await self._progress.wait()
 
     # --- telling -----------------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -14,15 +14,19 @@ from stagekit.errors import StageError
 from stagekit.streams import check_id
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.session_event_pb2 import SessionEvent
-from stagewire.egress.v1.egress_pb2 import LiveKitTarget, WebSocketTarget
+from stagewire.egress.v1.egress_pb2 import WebSocketTarget
 from stagewire.orchestrator.v1 import orchestrator_pb2 as pb
 
 from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.events import UserInterrupt, UserText
+from stagewire_orchestrator.places import Place, publisher_of
 from stagewire_orchestrator.rooms import Rooms, check_name, new_room
 from stagewire_orchestrator.session import Session
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
+from stagewire_orchestrator.timeline.recording import Recording
+from stagewire_orchestrator.timeline.shelf import Shelf
 from stagewire_orchestrator.tokens import ApiTokens
 
 IDEMPOTENCY_SECONDS = 600.0
@@ -58,6 +62,9 @@ class Sessions:
         admission: How many at the same time.
         rooms: The rooms of a LiveKit server.
         tokens: Makes what clients show to the HTTP API.
+
+    Attributes:
+        shelf: The timelines of recent sessions.
     """
 
     def __init__(
@@ -76,6 +83,8 @@ class Sessions:
         self._admission = admission
         self._livekit = rooms
         self._tokens = tokens
+        self.shelf = Shelf(settings.timeline_sessions, settings.timeline_megabytes << 20)
+        self._metrics = ConversationMetrics()
         self._entries: dict[str, _Entry] = {}
         self._rooms: dict[str, asyncio.Future[_Entry]] = {}
         self._keys: dict[str, tuple[float, asyncio.Future[_Entry]]] = {}
@@ -207,6 +216,13 @@ class Sessions:
     async def _start(self, request: pb.CreateSessionRequest, room: str, caused_by: str) -> _Entry:
         avatar_id = self._avatar_id(request.avatar_id)
         session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
+        recording = Recording(
+            session_id,
+            avatar_id,
+            content=self._settings.timeline_content,
+            now=asyncio.get_running_loop().time(),
+        )
+        publisher = publisher_of(request, self._avatars[avatar_id])
         session = Session(
             session_id,
             _served_by(self._avatars[avatar_id], request.egress_target),
@@ -214,7 +230,11 @@ class Sessions:
             self._channels,
             self._settings.policy(),
             self._settings.microphone_hertz,
-            self._target(session_id, room, join_token),
+            self._livekit.place(room, session_id, publisher)
+            if room
+            else Place(lambda: WebSocketTarget(join_token=join_token)),
+            recording,
+            self._metrics,
             caused_by,
         )
         record = pb.Session(
@@ -227,6 +247,7 @@ class Sessions:
             metadata=request.metadata,
             room=room,
             motion_avatar_id=self._avatars[avatar_id].motion_avatar_id,
+            publisher=publisher,
         )
         record.create_time.GetCurrentTime()
         expires = Timestamp()
@@ -248,14 +269,8 @@ class Sessions:
             del self._entries[session_id]
             raise
         record.state = pb.SESSION_STATE_ACTIVE
+        self.shelf.put(recording)
         return entry
-
-    def _target(
-        self, session_id: str, room: str, join_token: str
-    ) -> Callable[[], WebSocketTarget | LiveKitTarget]:
-        if room:
-            return lambda: self._livekit.target(room, session_id)
-        return lambda: WebSocketTarget(join_token=join_token)
 
     async def _run(self, session: Session, room: str, connected: asyncio.Future[None]) -> None:
         try:
@@ -273,6 +288,7 @@ class Sessions:
         await session.end("the session reached its longest time")
 
     def _ended(self, entry: _Entry) -> None:
+        self.shelf.tidy()
         entry.ended_at = asyncio.get_running_loop().time()
         entry.record.state = pb.SESSION_STATE_ENDED
         entry.record.end_time.GetCurrentTime()
@@ -327,7 +343,7 @@ class Sessions:
         )
 
     def _check(self, request: pb.CreateSessionRequest) -> None:
-        self._avatar_id(request.avatar_id)
+        avatar = self.profile(request.avatar_id)
         if request.transport not in pb.Transport.values():
             raise _invalid("transport", "this version knows WEBSOCKET and LIVEKIT")
         if request.transport == pb.TRANSPORT_LIVEKIT:
@@ -337,6 +353,7 @@ class Sessions:
                 check_name(request.room)
         elif request.room:
             raise _invalid("room", "a room needs the transport LIVEKIT")
+        publisher_of(request, avatar)
         if len(request.egress_target) > _MAX_VALUE:
             raise _invalid("egress_target", f"longer than {_MAX_VALUE} characters")
         if request.idempotency_key:

@@ -75,11 +75,24 @@ class OrchestratorSettings(StageSettings):
         4 * 3600.0, gt=0, description="A session ends after this long whatever happens."
     )
 
+    timeline_sessions: int = Field(
+        100, ge=0, description="Newest sessions whose timeline is kept, in memory; 0: none."
+    )
+    timeline_megabytes: int = Field(
+        32, ge=1, description="What all timelines may take; the oldest make room."
+    )
+    timeline_content: bool = Field(
+        False,
+        description="Timelines keep what was said and how loud it was, too; else only when what "
+        "happened. The sound itself is never kept.",
+    )
+
     api_keys: SecretStr = Field(
         SecretStr(""),
-        description="Who may call the HTTP API: keys, comma-separated; `sha256:HEX` stands for a "
-        "key by its hash, `@/a/file` for a file with one of these a line. Empty: anybody, which is "
-        "refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is set.",
+        description="Who may call the session API, by HTTP or gRPC: keys, comma-separated; "
+        "`sha256:HEX` stands for a key by its hash, `@/a/file` for a file with one of these a "
+        "line. Empty: anybody, which is refused unless HTTP_HOST is loopback or ALLOW_ANONYMOUS is "
+        "set.",
     )
     allow_anonymous: bool = Field(
         False, description="Serve the HTTP API without API_KEYS on an address that others reach."
@@ -107,7 +120,9 @@ class OrchestratorSettings(StageSettings):
         description="The LiveKit server, ws:// or wss://; empty: none.",
     )
     livekit_public_url: str = Field(
-        "", description="What clients are told instead, when they reach it by another address."
+        "",
+        description="What clients, and a motion engine that publishes by itself, are told instead, "
+        "when they reach it by another address.",
     )
     livekit_api_key: str = Field(
         "", validation_alias=_also("LIVEKIT_API_KEY"), description="Its API key."

@@ -16,11 +16,12 @@ from stagekit.errors import StageError
 from stagekit.tracing import CLIENT, Span
 from stagekit.turn_spans import end_reason
 from stagewire.common.v1 import error_pb2, turn_pb2
-from stagewire.common.v1.session_event_pb2 import LatencyBreakdown, SessionEvent, TurnSummary
+from stagewire.common.v1.session_event_pb2 import SessionEvent, TurnSummary
 from stagewire.common.v1.trace_pb2 import TraceContext
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
+from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 
 METHODS = {
     "asr": "stagewire.asr.v1.AsrService/Transcribe",
@@ -37,6 +38,7 @@ class _Turn:
     """An open turn: its span, the stages' calls under it, and what was wrong with it."""
 
     span: Span
+    speculative: bool
     stages: dict[str, Span] = field(default_factory=dict)
     problem: str = ""
 
@@ -48,6 +50,7 @@ class SessionSpans:
         session_id: The session.
         avatar: Its name.
         target: Where a stage is, host:port.
+        metrics: Of all sessions.
         clock: Monotonic seconds, those of the machine.
         caused_by: The caller's traceparent, or nothing; becomes a link.
     """
@@ -57,11 +60,12 @@ class SessionSpans:
         session_id: str,
         avatar: str,
         target: Callable[[str], str],
+        metrics: ConversationMetrics,
         clock: Callable[[], float],
         caused_by: str = "",
     ) -> None:
         """The session begins."""
-        self._target, self._clock = target, clock
+        self._target, self._metrics, self._clock = target, metrics, clock
         self.session = tracing.root("session", session_id, {a.AVATAR: avatar}, caused_by)
         self._turns: dict[int, _Turn] = {}
         self._newest = 0
@@ -142,7 +146,7 @@ class SessionSpans:
         since = self._silent_since
         # The user has waited since the last sound of speech, and so does the span.
         ago = max(0.0, self._clock() - since) if since is not None else 0.0
-        turn = _Turn(self.session.child("turn", about, ago=ago))
+        turn = _Turn(self.session.child("turn", about, ago=ago), speculative)
         self._turns[number] = turn
         if since is not None and self._worded_at is not None:
             worded = max(0.0, self._clock() - self._worded_at)
@@ -170,9 +174,12 @@ class SessionSpans:
         turn = self._turns.get(event.turn)
         match event.WhichOneof("event"):
             case "latency" if turn is not None:
-                turn.span.set(_latency(event.latency))
-            case "notice" if turn is not None:
-                turn.problem = StageError(event.notice.reason, "").reason_name
+                self._metrics.sounded(turn.span, event.latency)
+            case "notice":
+                reason = StageError(event.notice.reason, "").reason_name
+                self._metrics.noticed(reason)
+                if turn is not None:
+                    turn.problem = reason
             case "turn_summary":
                 self._summed_up(event.turn, event.turn_summary)
 
@@ -198,6 +205,7 @@ class SessionSpans:
             stage.end()
         turn.span.set({a.TURN_END_REASON: reason})
         turn.span.end(problem)
+        self._metrics.ended(reason, turn.speculative)
 
     def _about(self, stage: str) -> dict[a.Attribute, tracing.Value]:
         return {
@@ -206,10 +214,3 @@ class SessionSpans:
             a.RPC_METHOD: METHODS[stage],
             **tracing.target(self._target(stage)),
         }
-
-
-def _latency(latency: LatencyBreakdown) -> tracing.Attributes:
-    parts: dict[a.Attribute, tracing.Value] = {
-        a.LATENCY_PART.of(part.name): part.duration.ToNanoseconds() / 1e9 for part in latency.parts
-    }
-    return {a.LATENCY_TOTAL: latency.total.ToNanoseconds() / 1e9, **parts}

@@ -6,9 +6,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from stagewire_orchestrator.clauses import ClauseSplitter
-from stagewire_orchestrator.commands import PlayAudio, PlayMotion, PlayWords
+from stagewire_orchestrator.commands import (
+    FinishMotion,
+    MoveAudio,
+    MovePhonemes,
+    PlayAudio,
+    PlayMotion,
+    PlayWords,
+    StartMotion,
+)
 from stagewire_orchestrator.history import Answer
 from stagewire_orchestrator.latency import Marks
+
+MotionCommand = StartMotion | MoveAudio | MovePhonemes | FinishMotion
+Held = PlayAudio | PlayMotion | PlayWords | MotionCommand
+"""What may have to wait; motion_bridge's commands only where its engine plays what it gets."""
 
 
 class Phase(Enum):
@@ -60,7 +72,8 @@ class Turn:
         splitter: Cuts the text into clauses.
         answer: Text, words and what was heard of it.
         fed: Code points of the text that went to tts.
-        held: Media that may not go out yet, in order.
+        called: Llm and tts were asked.
+        held: What may not go out yet, in order.
         received_samples: Voice that came from tts.
         motion_started: Motion_bridge knows the turn.
         motion_ended: Motion_bridge has nothing more for it, or is lost.
@@ -70,6 +83,7 @@ class Turn:
         progress_at: When a stage last gave something for it.
         finished_at: When egress was told that no more media comes.
         stopped_at: When it was cut short.
+        failed: It was cut short because it could not go on.
         latency_told: Its breakdown was announced.
     """
 
@@ -80,7 +94,8 @@ class Turn:
     splitter: ClauseSplitter = field(default_factory=ClauseSplitter)
     answer: Answer = field(default_factory=Answer)
     fed: int = 0
-    held: list[PlayAudio | PlayMotion | PlayWords] = field(default_factory=list)
+    called: bool = False
+    held: list[Held] = field(default_factory=list)
     received_samples: int = 0
     motion_started: bool = False
     motion_ended: bool = False
@@ -90,6 +105,7 @@ class Turn:
     progress_at: float = 0.0
     finished_at: float | None = None
     stopped_at: float | None = None
+    failed: bool = False
     latency_told: bool = False
 
     def move(self, signal: Signal) -> None:

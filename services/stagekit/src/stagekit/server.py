@@ -21,6 +21,7 @@ from stagekit import log, telemetry
 from stagekit.admission import Admission
 from stagekit.channel import MAX_MESSAGE_BYTES
 from stagekit.errors import StageError, abort
+from stagekit.metrics import ServerMetrics
 from stagekit.settings import StageSettings, describe, load
 from stagekit.signals import stop_event
 
@@ -77,6 +78,9 @@ class _Describe(describe_pb2_grpc.StageServiceServicer):
 class _Errors(grpc.aio.ServerInterceptor):
     """Turns a StageError into its rich status, and anything else into INTERNAL without its text."""
 
+    def __init__(self, metrics: ServerMetrics) -> None:
+        self._metrics = metrics
+
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
         handler = await continuation(handler_call_details)
         if handler is None:
@@ -91,7 +95,7 @@ class _Errors(grpc.aio.ServerInterceptor):
                     async for response in inner_stream(request, context):
                         yield response
                 except Exception as error:
-                    await abort(context, _as_stage_error(error))
+                    await self._refuse(context, error)
 
             wrap = (
                 grpc.stream_stream_rpc_method_handler
@@ -109,11 +113,16 @@ class _Errors(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 raise
             except Exception as error:
-                await abort(context, _as_stage_error(error))
+                await self._refuse(context, error)
 
         return grpc.unary_unary_rpc_method_handler(
             unary, handler.request_deserializer, handler.response_serializer
         )
+
+    async def _refuse(self, context: Any, error: Exception) -> None:
+        told = _as_stage_error(error)
+        self._metrics.refused(told.reason_name)
+        await abort(context, told)
 
 
 def _as_stage_error(error: Exception) -> StageError:
@@ -141,7 +150,8 @@ async def serving(
     Raises:
         SystemExit: When nothing can listen on the port.
     """
-    server = grpc.aio.server(interceptors=[_Errors()], options=_OPTIONS)
+    errors = _Errors(ServerMetrics(stage.admission))
+    server = grpc.aio.server(interceptors=[errors], options=_OPTIONS)
     stage.register(server)
     describe_pb2_grpc.add_StageServiceServicer_to_server(_Describe(stage), server)
     checks = health.aio.HealthServicer()
@@ -203,19 +213,19 @@ def run(
     ).parse_args()
     settings = load(settings_type)
     log.configure(settings.log_level, settings.log_format)
-    asyncio.run(_run(package, settings, build))
+    told = telemetry.start(package, settings)
+    try:
+        asyncio.run(_run(package, settings, build))
+    finally:
+        told.close()
+    logger.info("stopped")
 
 
 async def _run(
     package: str, settings: StageSettings, build: Callable[[Any], Awaitable[Stage]]
 ) -> None:
     stop = stop_event()
-    told = telemetry.start(package)
-    try:
-        stage = await build(settings)
-        async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
-            logger.info("%s serves on %s:%d", package, settings.host, port)
-            await stop.wait()
-    finally:
-        await told.close()
-    logger.info("stopped")
+    stage = await build(settings)
+    async with serving(stage, settings.host, settings.port, settings.drain_seconds) as port:
+        logger.info("%s serves on %s:%d", package, settings.host, port)
+        await stop.wait()

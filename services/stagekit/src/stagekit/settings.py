@@ -23,6 +23,10 @@ class StageSettings(BaseSettings):
     drain_seconds: float = Field(
         30.0, ge=0, description="How long after SIGTERM running work may go on."
     )
+    metrics_host: str = Field("127.0.0.1", description="Address of /metrics.")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of /metrics, for Prometheus; 0: none."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least level that is logged."
     )

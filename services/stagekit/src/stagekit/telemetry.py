@@ -7,19 +7,25 @@ process what is left is sent within ``CLOSE_SECONDS``, or not at all.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
+from opentelemetry import metrics as otel_metrics
 from opentelemetry import trace as otel
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from stagekit.prometheus import PrometheusReader
+from stagekit.settings import StageSettings
 
 logger = logging.getLogger(__name__)
 
@@ -46,38 +52,53 @@ class Telemetry:
         otel.set_tracer_provider(provider)
         self._closing.append(provider.shutdown)
 
-    async def close(self) -> None:
-        """Sends what is left, for a bounded time."""
-        done = asyncio.Event()
-        loop = asyncio.get_running_loop()
+    def metrics(self, resource: Resource, settings: StageSettings) -> None:
+        """Sends metrics where the environment says, and serves them to Prometheus."""
+        readers: list[MetricReader] = [
+            PeriodicExportingMetricReader(exporter) for exporter in _exporters("metrics")
+        ]
+        if settings.metrics_port:
+            where = (settings.metrics_host, settings.metrics_port)
+            try:
+                readers.append(PrometheusReader(*where))
+            except OSError as error:
+                variable = f"{settings.model_config.get('env_prefix', '')}METRICS_PORT"
+                raise SystemExit(
+                    f"{variable}={where[1]}: cannot listen on {where[0]}: {error.strerror}"
+                ) from error
+        if readers:
+            provider = MeterProvider(readers, resource, shutdown_on_exit=False)
+            otel_metrics.set_meter_provider(provider)
+            self._closing.append(provider.shutdown)
 
-        def close() -> None:
-            for each in self._closing:
-                each()
-            loop.call_soon_threadsafe(done.set)
-
-        # A thread of its own, which nothing waits for at the end of the process: a collector that
-        # hangs would keep a worker thread of asyncio, and with it the process.
-        threading.Thread(target=close, name="telemetry-close", daemon=True).start()
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await done.wait()
-        except TimeoutError:
+    def close(self) -> None:
+        """Sends what is left, for a bounded time; call when nothing else runs any more."""
+        # Daemons, which the end of the process does not wait for: a collector may hang.
+        threads = [threading.Thread(target=close, daemon=True) for close in self._closing]
+        end = time.monotonic() + CLOSE_SECONDS
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(max(0.0, end - time.monotonic()))
+        if any(thread.is_alive() for thread in threads):
             logger.warning("not all telemetry is sent after %g s: it is dropped", CLOSE_SECONDS)
 
 
-def start(package: str) -> Telemetry:
+def start(package: str, settings: StageSettings) -> Telemetry:
     """Sets up what the environment asks for; call once in a process, before anything is traced.
 
     Args:
         package: The service's, such as ``stagewire_asr``; OTEL_SERVICE_NAME renames it.
+        settings: Say where Prometheus may fetch.
 
     Raises:
         SystemExit: A variable asks for something that is not there.
     """
     telemetry = Telemetry()
     if not _is_true("OTEL_SDK_DISABLED"):
-        telemetry.traces(_resource(package))
+        resource = _resource(package)
+        telemetry.traces(resource)
+        telemetry.metrics(resource, settings)
     return telemetry
 
 

@@ -7,7 +7,8 @@ from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.common.v1.turn_pb2 import TURN_END_REASON_FAILED, TurnEndReason
 
 from stagekit import attributes as a
-from stagekit.tracing import SERVER, Attributes, Span, Value
+from stagekit.metrics import StageMetrics
+from stagekit.tracing import SERVER, Attributes, Span
 
 
 class TurnSpans:
@@ -17,11 +18,15 @@ class TurnSpans:
         session: The stream's span: what a turn without a context of its own hangs under.
         name: Of each turn's span.
         attributes: On each of them.
+        metrics: The stage's.
     """
 
-    def __init__(self, session: Span, name: str, attributes: Attributes) -> None:
+    def __init__(
+        self, session: Span, name: str, attributes: Attributes, metrics: StageMetrics
+    ) -> None:
         """No turn yet."""
         self._session, self._name, self._attributes = session, name, attributes
+        self._metrics = metrics
         self._open: dict[int, Span] = {}
         self._parts: dict[int, dict[str, Span]] = {}
         self._problems: dict[int, str] = {}
@@ -43,16 +48,13 @@ class TurnSpans:
         if turn in self._open:
             self._problems[turn] = reason.removeprefix("ERROR_REASON_")
 
-    def end(
-        self, turn: int, reason: TurnEndReason.ValueType, timing: StageTiming | None = None
-    ) -> None:
+    def end(self, turn: int, reason: TurnEndReason.ValueType, timing: StageTiming) -> None:
         """A turn ended; what ended before counts for nothing."""
         span = self._open.pop(turn, None)
         if span is not None:
             self._end_parts(turn)
-            span.set(
-                {a.TURN_END_REASON: end_reason(reason), **(measured(timing) if timing else {})}
-            )
+            span.set({a.TURN_END_REASON: end_reason(reason)})
+            self._metrics.worked(span, timing)
             failed = "turn_failed" if reason == TURN_END_REASON_FAILED else ""
             span.end(self._problems.pop(turn, failed))
 
@@ -73,13 +75,3 @@ def end_reason(reason: TurnEndReason.ValueType) -> str:
     """A reason as attributes say it, such as ``completed``."""
     known = reason in TurnEndReason.values()
     return TurnEndReason.Name(reason)[len("TURN_END_REASON_") :].lower() if known else str(reason)
-
-
-def measured(timing: StageTiming) -> dict[a.Attribute, Value]:
-    """What a stage measured of itself, as far as it did."""
-    attributes: dict[a.Attribute, Value] = {}
-    if timing.HasField("queue_wait"):
-        attributes[a.QUEUE_WAIT] = timing.queue_wait.ToNanoseconds() / 1e9
-    if timing.HasField("compute_to_first_output"):
-        attributes[a.FIRST_OUTPUT] = timing.compute_to_first_output.ToNanoseconds() / 1e9
-    return attributes

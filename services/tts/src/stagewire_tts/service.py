@@ -12,6 +12,7 @@ from stagekit import attributes as a
 from stagekit import backends, tracing
 from stagekit.admission import Admission
 from stagekit.errors import StageError
+from stagekit.metrics import StageMetrics
 from stagekit.outbox import Outbox
 from stagekit.server import Stage
 from stagekit.streams import MAX_SAMPLE_RATE, MIN_SAMPLE_RATE, Commands, check_format, duplex
@@ -39,6 +40,7 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
     def __init__(self, backend: Backend, admission: Admission, workers: ThreadPoolExecutor) -> None:
         """Ready to serve."""
         self._backend, self._admission, self._workers = backend, admission, workers
+        self._metrics = StageMetrics()
 
     async def Synthesize(
         self, request_iterator: AsyncIterator[tts_pb2.SynthesizeRequest], context: Any
@@ -77,7 +79,7 @@ class TtsServicer(tts_pb2_grpc.TtsServiceServicer):
                     await turn.speak(message.text)
                 # `flush` needs no answer: nothing is ever held back.
         finally:
-            turn.tell(span)
+            turn.tell(self._metrics)
         await outbox.put(turn.done())
 
     def _order(self, opening: tts_pb2.Open) -> Order:

@@ -13,9 +13,9 @@ from google.protobuf import duration_pb2
 from stagekit import attributes as a
 from stagekit.audio import Resampler, to_pcm
 from stagekit.errors import StageError
+from stagekit.metrics import StageMetrics
 from stagekit.outbox import Outbox
 from stagekit.tracing import Span
-from stagekit.turn_spans import measured
 from stagewire.common.v1 import audio_pb2, error_pb2, timing_pb2
 from stagewire.tts.v1 import tts_pb2
 
@@ -174,11 +174,11 @@ class Turn:
             yield start, end
             start = end
 
-    def tell(self, span: Span) -> None:
+    def tell(self, metrics: StageMetrics) -> None:
         """Says on its span what came of the turn, also of one that was cut short."""
         seconds = self._samples / self._order.sample_rate
-        about = {a.CHARACTERS: self._characters, a.AUDIO_SECONDS: seconds}
-        span.set({**about, **measured(self._timing())})
+        self._span.set({a.CHARACTERS: self._characters, a.AUDIO_SECONDS: seconds})
+        metrics.worked(self._span, self._timing())
 
     def done(self) -> Response:
         """The turn's last message."""

@@ -31,15 +31,15 @@ from stagewire.common.v1 import trace_pb2 as stagewire_dot_common_dot_v1_dot_tra
 from stagewire.common.v1 import turn_pb2 as stagewire_dot_common_dot_v1_dot_turn__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stagewire/egress/v1/egress.proto\x12\x13stagewire.egress.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fstagewire/common/v1/audio.proto\x1a\x1fstagewire/common/v1/error.proto\x1a\'stagewire/common/v1/session_event.proto\x1a stagewire/common/v1/timing.proto\x1a\x1fstagewire/common/v1/trace.proto\x1a\x1estagewire/common/v1/turn.proto\"\xb1\x03\n\x0e\x44\x65liverRequest\x12)\n\x04open\x18\x01 \x01(\x0b\x32\x19.stagewire.egress.v1.OpenH\x00\x12\x34\n\nturn_start\x18\x02 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnStartH\x00\x12/\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnAudioH\x00\x12\x31\n\x06motion\x18\x04 \x01(\x0b\x32\x1f.stagewire.egress.v1.TurnMotionH\x00\x12/\n\x05words\x18\x05 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnWordsH\x00\x12\x35\n\x0b\x65nd_of_turn\x18\x06 \x01(\x0b\x32\x1e.stagewire.egress.v1.EndOfTurnH\x00\x12\x33\n\tinterrupt\x18\x07 \x01(\x0b\x32\x1e.stagewire.egress.v1.InterruptH\x00\x12\x32\n\x05\x65vent\x18\x08 \x01(\x0b\x32!.stagewire.common.v1.SessionEventH\x00\x42\t\n\x07message\"\x84\x03\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12:\n\nweb_socket\x18\x02 \x01(\x0b\x32$.stagewire.egress.v1.WebSocketTargetH\x00\x12\x35\n\x07livekit\x18\x03 \x01(\x0b\x32\".stagewire.egress.v1.LiveKitTargetH\x00\x12\x36\n\x0cvoice_format\x18\x04 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x14\n\x0cmotion_codec\x18\x05 \x01(\t\x12\x19\n\x11motion_frame_rate\x18\x06 \x01(\x05\x12;\n\x11microphone_format\x18\x07 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x30\n\x05trace\x18\x08 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\x12\x13\n\x0bidle_motion\x18\t \x03(\x0c\x42\x08\n\x06target\"%\n\x0fWebSocketTarget\x12\x12\n\njoin_token\x18\x01 \x01(\t\"\x83\x01\n\rLiveKitTarget\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0c\n\x04room\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\t\x12\x36\n\tpublisher\x18\x05 \x01(\x0e\x32#.stagewire.egress.v1.MediaPublisher\"K\n\tTurnStart\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x30\n\x05trace\x18\x02 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"D\n\tTurnAudio\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12)\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1a.stagewire.common.v1.Audio\"U\n\nTurnMotion\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x14\n\x0cstart_sample\x18\x03 \x01(\x03\x12\x12\n\nend_sample\x18\x04 \x01(\x03\"C\n\tTurnWords\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12(\n\x05words\x18\x02 \x03(\x0b\x32\x19.stagewire.common.v1.Word\"\x19\n\tEndOfTurn\x12\x0c\n\x04turn\x18\x01 \x01(\r\"\x19\n\tInterrupt\x12\x0c\n\x04turn\x18\x01 \x01(\r\"\xf2\x03\n\x0f\x44\x65liverResponse\x12+\n\x05ready\x18\x01 \x01(\x0b\x32\x1a.stagewire.egress.v1.ReadyH\x00\x12\x37\n\x0bparticipant\x18\x02 \x01(\x0b\x32 .stagewire.egress.v1.ParticipantH\x00\x12\x30\n\nuser_audio\x18\x03 \x01(\x0b\x32\x1a.stagewire.common.v1.AudioH\x00\x12\x32\n\tuser_text\x18\x04 \x01(\x0b\x32\x1d.stagewire.egress.v1.UserTextH\x00\x12<\n\x0euser_interrupt\x18\x05 \x01(\x0b\x32\".stagewire.egress.v1.UserInterruptH\x00\x12\x31\n\x08playback\x18\x06 \x01(\x0b\x32\x1d.stagewire.egress.v1.PlaybackH\x00\x12\x34\n\nturn_ended\x18\x07 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnEndedH\x00\x12+\n\x05\x66\x61ult\x18\x08 \x01(\x0b\x32\x1a.stagewire.common.v1.FaultH\x00\x12\x34\n\ngoing_away\x18\t \x01(\x0b\x32\x1e.stagewire.common.v1.GoingAwayH\x00\x42\t\n\x07message\"\x81\x01\n\x05Ready\x12\x10\n\x08join_url\x18\x01 \x01(\t\x12;\n\x11microphone_format\x18\x02 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x17\n\x0fmax_audio_bytes\x18\x03 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\"\xb3\x01\n\x0bParticipant\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x37\n\x06\x63hange\x18\x02 \x01(\x0e\x32\'.stagewire.egress.v1.Participant.Change\"Y\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\x11\n\rCHANGE_JOINED\x10\x01\x12\x0f\n\x0b\x43HANGE_LEFT\x10\x02\x12\x13\n\x0f\x43HANGE_RETURNED\x10\x03\"\x18\n\x08UserText\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x0f\n\rUserInterrupt\"\x94\x01\n\x08Playback\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x16\n\x0eplayed_samples\x18\x02 \x01(\x03\x12\x30\n\rclient_buffer\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x06timing\x18\x04 \x01(\x0b\x32 .stagewire.common.v1.StageTiming\"\x97\x01\n\tTurnEnded\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x32\n\x06reason\x18\x02 \x01(\x0e\x32\".stagewire.common.v1.TurnEndReason\x12\x16\n\x0eplayed_samples\x18\x03 \x01(\x03\x12\x30\n\x06timing\x18\x04 \x01(\x0b\x32 .stagewire.common.v1.StageTiming*p\n\x0eMediaPublisher\x12\x1f\n\x1bMEDIA_PUBLISHER_UNSPECIFIED\x10\x00\x12\x1a\n\x16MEDIA_PUBLISHER_EGRESS\x10\x01\x12!\n\x1dMEDIA_PUBLISHER_MOTION_ENGINE\x10\x02\x32i\n\rEgressService\x12X\n\x07\x44\x65liver\x12#.stagewire.egress.v1.DeliverRequest\x1a$.stagewire.egress.v1.DeliverResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n stagewire/egress/v1/egress.proto\x12\x13stagewire.egress.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fstagewire/common/v1/audio.proto\x1a\x1fstagewire/common/v1/error.proto\x1a\'stagewire/common/v1/session_event.proto\x1a stagewire/common/v1/timing.proto\x1a\x1fstagewire/common/v1/trace.proto\x1a\x1estagewire/common/v1/turn.proto\"\xb1\x03\n\x0e\x44\x65liverRequest\x12)\n\x04open\x18\x01 \x01(\x0b\x32\x19.stagewire.egress.v1.OpenH\x00\x12\x34\n\nturn_start\x18\x02 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnStartH\x00\x12/\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnAudioH\x00\x12\x31\n\x06motion\x18\x04 \x01(\x0b\x32\x1f.stagewire.egress.v1.TurnMotionH\x00\x12/\n\x05words\x18\x05 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnWordsH\x00\x12\x35\n\x0b\x65nd_of_turn\x18\x06 \x01(\x0b\x32\x1e.stagewire.egress.v1.EndOfTurnH\x00\x12\x33\n\tinterrupt\x18\x07 \x01(\x0b\x32\x1e.stagewire.egress.v1.InterruptH\x00\x12\x32\n\x05\x65vent\x18\x08 \x01(\x0b\x32!.stagewire.common.v1.SessionEventH\x00\x42\t\n\x07message\"\x84\x03\n\x04Open\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12:\n\nweb_socket\x18\x02 \x01(\x0b\x32$.stagewire.egress.v1.WebSocketTargetH\x00\x12\x35\n\x07livekit\x18\x03 \x01(\x0b\x32\".stagewire.egress.v1.LiveKitTargetH\x00\x12\x36\n\x0cvoice_format\x18\x04 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x14\n\x0cmotion_codec\x18\x05 \x01(\t\x12\x19\n\x11motion_frame_rate\x18\x06 \x01(\x05\x12;\n\x11microphone_format\x18\x07 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x30\n\x05trace\x18\x08 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\x12\x13\n\x0bidle_motion\x18\t \x03(\x0c\x42\x08\n\x06target\"%\n\x0fWebSocketTarget\x12\x12\n\njoin_token\x18\x01 \x01(\t\"\x9f\x01\n\rLiveKitTarget\x12\x0b\n\x03url\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0c\n\x04room\x18\x03 \x01(\t\x12\x10\n\x08identity\x18\x04 \x01(\t\x12\x36\n\tpublisher\x18\x05 \x01(\x0e\x32#.stagewire.egress.v1.MediaPublisher\x12\x1a\n\x12publisher_identity\x18\x06 \x01(\t\"K\n\tTurnStart\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x30\n\x05trace\x18\x02 \x01(\x0b\x32!.stagewire.common.v1.TraceContext\"D\n\tTurnAudio\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12)\n\x05\x61udio\x18\x02 \x01(\x0b\x32\x1a.stagewire.common.v1.Audio\"U\n\nTurnMotion\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\x14\n\x0cstart_sample\x18\x03 \x01(\x03\x12\x12\n\nend_sample\x18\x04 \x01(\x03\"C\n\tTurnWords\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12(\n\x05words\x18\x02 \x03(\x0b\x32\x19.stagewire.common.v1.Word\"\x19\n\tEndOfTurn\x12\x0c\n\x04turn\x18\x01 \x01(\r\"\x19\n\tInterrupt\x12\x0c\n\x04turn\x18\x01 \x01(\r\"\xf2\x03\n\x0f\x44\x65liverResponse\x12+\n\x05ready\x18\x01 \x01(\x0b\x32\x1a.stagewire.egress.v1.ReadyH\x00\x12\x37\n\x0bparticipant\x18\x02 \x01(\x0b\x32 .stagewire.egress.v1.ParticipantH\x00\x12\x30\n\nuser_audio\x18\x03 \x01(\x0b\x32\x1a.stagewire.common.v1.AudioH\x00\x12\x32\n\tuser_text\x18\x04 \x01(\x0b\x32\x1d.stagewire.egress.v1.UserTextH\x00\x12<\n\x0euser_interrupt\x18\x05 \x01(\x0b\x32\".stagewire.egress.v1.UserInterruptH\x00\x12\x31\n\x08playback\x18\x06 \x01(\x0b\x32\x1d.stagewire.egress.v1.PlaybackH\x00\x12\x34\n\nturn_ended\x18\x07 \x01(\x0b\x32\x1e.stagewire.egress.v1.TurnEndedH\x00\x12+\n\x05\x66\x61ult\x18\x08 \x01(\x0b\x32\x1a.stagewire.common.v1.FaultH\x00\x12\x34\n\ngoing_away\x18\t \x01(\x0b\x32\x1e.stagewire.common.v1.GoingAwayH\x00\x42\t\n\x07message\"\x81\x01\n\x05Ready\x12\x10\n\x08join_url\x18\x01 \x01(\t\x12;\n\x11microphone_format\x18\x02 \x01(\x0b\x32 .stagewire.common.v1.AudioFormat\x12\x17\n\x0fmax_audio_bytes\x18\x03 \x01(\x05\x12\x10\n\x08\x66\x65\x61tures\x18\x04 \x03(\t\"\xb3\x01\n\x0bParticipant\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x37\n\x06\x63hange\x18\x02 \x01(\x0e\x32\'.stagewire.egress.v1.Participant.Change\"Y\n\x06\x43hange\x12\x16\n\x12\x43HANGE_UNSPECIFIED\x10\x00\x12\x11\n\rCHANGE_JOINED\x10\x01\x12\x0f\n\x0b\x43HANGE_LEFT\x10\x02\x12\x13\n\x0f\x43HANGE_RETURNED\x10\x03\"\x18\n\x08UserText\x12\x0c\n\x04text\x18\x01 \x01(\t\"\x0f\n\rUserInterrupt\"\x94\x01\n\x08Playback\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x16\n\x0eplayed_samples\x18\x02 \x01(\x03\x12\x30\n\rclient_buffer\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x30\n\x06timing\x18\x04 \x01(\x0b\x32 .stagewire.common.v1.StageTiming\"\x97\x01\n\tTurnEnded\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x32\n\x06reason\x18\x02 \x01(\x0e\x32\".stagewire.common.v1.TurnEndReason\x12\x16\n\x0eplayed_samples\x18\x03 \x01(\x03\x12\x30\n\x06timing\x18\x04 \x01(\x0b\x32 .stagewire.common.v1.StageTiming*p\n\x0eMediaPublisher\x12\x1f\n\x1bMEDIA_PUBLISHER_UNSPECIFIED\x10\x00\x12\x1a\n\x16MEDIA_PUBLISHER_EGRESS\x10\x01\x12!\n\x1dMEDIA_PUBLISHER_MOTION_ENGINE\x10\x02\x32i\n\rEgressService\x12X\n\x07\x44\x65liver\x12#.stagewire.egress.v1.DeliverRequest\x1a$.stagewire.egress.v1.DeliverResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'stagewire.egress.v1.egress_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MEDIAPUBLISHER']._serialized_start=2815
-  _globals['_MEDIAPUBLISHER']._serialized_end=2927
+  _globals['_MEDIAPUBLISHER']._serialized_start=2843
+  _globals['_MEDIAPUBLISHER']._serialized_end=2955
   _globals['_DELIVERREQUEST']._serialized_start=296
   _globals['_DELIVERREQUEST']._serialized_end=729
   _globals['_OPEN']._serialized_start=732
@@ -47,35 +47,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WEBSOCKETTARGET']._serialized_start=1122
   _globals['_WEBSOCKETTARGET']._serialized_end=1159
   _globals['_LIVEKITTARGET']._serialized_start=1162
-  _globals['_LIVEKITTARGET']._serialized_end=1293
-  _globals['_TURNSTART']._serialized_start=1295
-  _globals['_TURNSTART']._serialized_end=1370
-  _globals['_TURNAUDIO']._serialized_start=1372
-  _globals['_TURNAUDIO']._serialized_end=1440
-  _globals['_TURNMOTION']._serialized_start=1442
-  _globals['_TURNMOTION']._serialized_end=1527
-  _globals['_TURNWORDS']._serialized_start=1529
-  _globals['_TURNWORDS']._serialized_end=1596
-  _globals['_ENDOFTURN']._serialized_start=1598
-  _globals['_ENDOFTURN']._serialized_end=1623
-  _globals['_INTERRUPT']._serialized_start=1625
-  _globals['_INTERRUPT']._serialized_end=1650
-  _globals['_DELIVERRESPONSE']._serialized_start=1653
-  _globals['_DELIVERRESPONSE']._serialized_end=2151
-  _globals['_READY']._serialized_start=2154
-  _globals['_READY']._serialized_end=2283
-  _globals['_PARTICIPANT']._serialized_start=2286
-  _globals['_PARTICIPANT']._serialized_end=2465
-  _globals['_PARTICIPANT_CHANGE']._serialized_start=2376
-  _globals['_PARTICIPANT_CHANGE']._serialized_end=2465
-  _globals['_USERTEXT']._serialized_start=2467
-  _globals['_USERTEXT']._serialized_end=2491
-  _globals['_USERINTERRUPT']._serialized_start=2493
-  _globals['_USERINTERRUPT']._serialized_end=2508
-  _globals['_PLAYBACK']._serialized_start=2511
-  _globals['_PLAYBACK']._serialized_end=2659
-  _globals['_TURNENDED']._serialized_start=2662
-  _globals['_TURNENDED']._serialized_end=2813
-  _globals['_EGRESSSERVICE']._serialized_start=2929
-  _globals['_EGRESSSERVICE']._serialized_end=3034
+  _globals['_LIVEKITTARGET']._serialized_end=1321
+  _globals['_TURNSTART']._serialized_start=1323
+  _globals['_TURNSTART']._serialized_end=1398
+  _globals['_TURNAUDIO']._serialized_start=1400
+  _globals['_TURNAUDIO']._serialized_end=1468
+  _globals['_TURNMOTION']._serialized_start=1470
+  _globals['_TURNMOTION']._serialized_end=1555
+  _globals['_TURNWORDS']._serialized_start=1557
+  _globals['_TURNWORDS']._serialized_end=1624
+  _globals['_ENDOFTURN']._serialized_start=1626
+  _globals['_ENDOFTURN']._serialized_end=1651
+  _globals['_INTERRUPT']._serialized_start=1653
+  _globals['_INTERRUPT']._serialized_end=1678
+  _globals['_DELIVERRESPONSE']._serialized_start=1681
+  _globals['_DELIVERRESPONSE']._serialized_end=2179
+  _globals['_READY']._serialized_start=2182
+  _globals['_READY']._serialized_end=2311
+  _globals['_PARTICIPANT']._serialized_start=2314
+  _globals['_PARTICIPANT']._serialized_end=2493
+  _globals['_PARTICIPANT_CHANGE']._serialized_start=2404
+  _globals['_PARTICIPANT_CHANGE']._serialized_end=2493
+  _globals['_USERTEXT']._serialized_start=2495
+  _globals['_USERTEXT']._serialized_end=2519
+  _globals['_USERINTERRUPT']._serialized_start=2521
+  _globals['_USERINTERRUPT']._serialized_end=2536
+  _globals['_PLAYBACK']._serialized_start=2539
+  _globals['_PLAYBACK']._serialized_end=2687
+  _globals['_TURNENDED']._serialized_start=2690
+  _globals['_TURNENDED']._serialized_end=2841
+  _globals['_EGRESSSERVICE']._serialized_start=2957
+  _globals['_EGRESSSERVICE']._serialized_end=3062
 # @@protoc_insertion_point(module_scope)

@@ -37,7 +37,10 @@ class _MediaPublisherEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaP
     MEDIA_PUBLISHER_EGRESS: _MediaPublisher.ValueType  # 1
     """This stage."""
     MEDIA_PUBLISHER_MOTION_ENGINE: _MediaPublisher.ValueType  # 2
-    """The motion engine by itself; this stage brings microphone, text and playback reports."""
+    """The motion engine by itself; this stage brings microphone, text and playback reports. Voice and
+    words still come here, for captions and as the bound of what can have been played; the voice is
+    not published, and motion is refused.
+    """
 
 class MediaPublisher(_MediaPublisher, metaclass=_MediaPublisherEnumTypeWrapper):
     """Who publishes voice and motion into a room."""
@@ -47,7 +50,10 @@ MEDIA_PUBLISHER_UNSPECIFIED: MediaPublisher.ValueType  # 0
 MEDIA_PUBLISHER_EGRESS: MediaPublisher.ValueType  # 1
 """This stage."""
 MEDIA_PUBLISHER_MOTION_ENGINE: MediaPublisher.ValueType  # 2
-"""The motion engine by itself; this stage brings microphone, text and playback reports."""
+"""The motion engine by itself; this stage brings microphone, text and playback reports. Voice and
+words still come here, for captions and as the bound of what can have been played; the voice is
+not published, and motion is refused.
+"""
 Global___MediaPublisher: _TypeAlias = MediaPublisher  # noqa: Y015
 
 @_typing.final
@@ -221,6 +227,7 @@ class LiveKitTarget(_message.Message):
     ROOM_FIELD_NUMBER: _builtins.int
     IDENTITY_FIELD_NUMBER: _builtins.int
     PUBLISHER_FIELD_NUMBER: _builtins.int
+    PUBLISHER_IDENTITY_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """The server, ws:// or wss://."""
     token: _builtins.str
@@ -231,6 +238,10 @@ class LiveKitTarget(_message.Message):
     """This stage's participant identity."""
     publisher: Global___MediaPublisher.ValueType
     """Who publishes voice and motion."""
+    publisher_identity: _builtins.str
+    """With MOTION_ENGINE, and required then: the engine's participant identity. Only its playback
+    calls (`lk.playback_started`, `lk.playback_finished`) are taken.
+    """
     def __init__(
         self,
         *,
@@ -239,10 +250,11 @@ class LiveKitTarget(_message.Message):
         room: _builtins.str = ...,
         identity: _builtins.str = ...,
         publisher: Global___MediaPublisher.ValueType = ...,
+        publisher_identity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "publisher", b"publisher", "room", b"room", "token", b"token", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity", b"identity", "publisher", b"publisher", "publisher_identity", b"publisher_identity", "room", b"room", "token", b"token", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -637,7 +649,8 @@ class Playback(_message.Message):
     @_builtins.property
     def timing(self) -> _timing_pb2.StageTiming:
         """On the turn's first. The trigger is the turn's first audio; queue_wait ends when it was given
-        to the client's connection, since_trigger with the sending of this message.
+        to the client's connection, or when a motion engine that publishes said that it plays;
+        since_trigger ends with the sending of this message.
         """
 
     def __init__(

@@ -517,7 +517,9 @@ Global___Motion: _TypeAlias = Motion  # noqa: Y015
 
 @_typing.final
 class Playback(_message.Message):
-    """What a room's listeners have heard."""
+    """What a room's listeners have heard. Another confirmation beside egress' own; the turn's end at the
+    client is egress' alone to tell.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from stagewire.common.v1 import session_event_pb2 as stagewire_dot_common_dot_v1_dot_session__event__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,stagewire/orchestrator/v1/orchestrator.proto\x12\x19stagewire.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'stagewire/common/v1/session_event.proto\"\xe2\x03\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tavatar_id\x18\x02 \x01(\t\x12\x37\n\ttransport\x18\x03 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32\'.stagewire.orchestrator.v1.SessionState\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_reason\x18\t \x01(\t\x12\r\n\x05turns\x18\n \x01(\r\x12\x42\n\x08metadata\x18\x0b \x03(\x0b\x32\x30.stagewire.orchestrator.v1.Session.MetadataEntry\x12\x0c\n\x04room\x18\x0c \x01(\t\x12\x18\n\x10motion_avatar_id\x18\r \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb2\x02\n\x14\x43reateSessionRequest\x12\x11\n\tavatar_id\x18\x01 \x01(\t\x12\x37\n\ttransport\x18\x02 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12\x0c\n\x04room\x18\x04 \x01(\t\x12O\n\x08metadata\x18\x05 \x03(\x0b\x32=.stagewire.orchestrator.v1.CreateSessionRequest.MetadataEntry\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x15\n\regress_target\x18\x07 \x01(\t\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x01\n\x15\x43reateSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x03 \x01(\t\x12\x35\n\x11token_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tapi_token\x18\x05 \x01(\t\x12\x39\n\x15\x61pi_token_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12GetSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\",\n\x13ListSessionsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"L\n\x14ListSessionsResponse\x12\x34\n\x08sessions\x18\x01 \x03(\x0b\x32\".stagewire.orchestrator.v1.Session\"\'\n\x11\x45ndSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12\x45ndSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\"3\n\x0fSendTextRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x12\n\x10SendTextResponse\"&\n\x10InterruptRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x13\n\x11InterruptResponse\"A\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"H\n\x14WatchSessionResponse\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.stagewire.common.v1.SessionEvent*V\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x15\n\x11TRANSPORT_LIVEKIT\x10\x02*|\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x02\x12\x17\n\x13SESSION_STATE_ENDED\x10\x03\x32\x8b\x06\n\x0eSessionService\x12r\n\rCreateSession\x12/.stagewire.orchestrator.v1.CreateSessionRequest\x1a\x30.stagewire.orchestrator.v1.CreateSessionResponse\x12i\n\nGetSession\x12,.stagewire.orchestrator.v1.GetSessionRequest\x1a-.stagewire.orchestrator.v1.GetSessionResponse\x12o\n\x0cListSessions\x12..stagewire.orchestrator.v1.ListSessionsRequest\x1a/.stagewire.orchestrator.v1.ListSessionsResponse\x12i\n\nEndSession\x12,.stagewire.orchestrator.v1.EndSessionRequest\x1a-.stagewire.orchestrator.v1.EndSessionResponse\x12\x63\n\x08SendText\x12*.stagewire.orchestrator.v1.SendTextRequest\x1a+.stagewire.orchestrator.v1.SendTextResponse\x12\x66\n\tInterrupt\x12+.stagewire.orchestrator.v1.InterruptRequest\x1a,.stagewire.orchestrator.v1.InterruptResponse\x12q\n\x0cWatchSession\x12..stagewire.orchestrator.v1.WatchSessionRequest\x1a/.stagewire.orchestrator.v1.WatchSessionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,stagewire/orchestrator/v1/orchestrator.proto\x12\x19stagewire.orchestrator.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\'stagewire/common/v1/session_event.proto\"\x9b\x04\n\x07Session\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x11\n\tavatar_id\x18\x02 \x01(\t\x12\x37\n\ttransport\x18\x03 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12\x36\n\x05state\x18\x05 \x01(\x0e\x32\'.stagewire.orchestrator.v1.SessionState\x12\x10\n\x08trace_id\x18\x06 \x01(\t\x12/\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nend_reason\x18\t \x01(\t\x12\r\n\x05turns\x18\n \x01(\r\x12\x42\n\x08metadata\x18\x0b \x03(\x0b\x32\x30.stagewire.orchestrator.v1.Session.MetadataEntry\x12\x0c\n\x04room\x18\x0c \x01(\t\x12\x18\n\x10motion_avatar_id\x18\r \x01(\t\x12\x37\n\tpublisher\x18\x0e \x01(\x0e\x32$.stagewire.orchestrator.v1.Publisher\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xeb\x02\n\x14\x43reateSessionRequest\x12\x11\n\tavatar_id\x18\x01 \x01(\t\x12\x37\n\ttransport\x18\x02 \x01(\x0e\x32$.stagewire.orchestrator.v1.Transport\x12\x0e\n\x06locale\x18\x03 \x01(\t\x12\x0c\n\x04room\x18\x04 \x01(\t\x12O\n\x08metadata\x18\x05 \x03(\x0b\x32=.stagewire.orchestrator.v1.CreateSessionRequest.MetadataEntry\x12\x17\n\x0fidempotency_key\x18\x06 \x01(\t\x12\x15\n\regress_target\x18\x07 \x01(\t\x12\x37\n\tpublisher\x18\x08 \x01(\x0e\x32$.stagewire.orchestrator.v1.Publisher\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf4\x01\n\x15\x43reateSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\x12\x0b\n\x03url\x18\x02 \x01(\t\x12\x14\n\x0c\x63lient_token\x18\x03 \x01(\t\x12\x35\n\x11token_expire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tapi_token\x18\x05 \x01(\t\x12\x39\n\x15\x61pi_token_expire_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\'\n\x11GetSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12GetSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\",\n\x13ListSessionsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\"L\n\x14ListSessionsResponse\x12\x34\n\x08sessions\x18\x01 \x03(\x0b\x32\".stagewire.orchestrator.v1.Session\"\'\n\x11\x45ndSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"I\n\x12\x45ndSessionResponse\x12\x33\n\x07session\x18\x01 \x01(\x0b\x32\".stagewire.orchestrator.v1.Session\"3\n\x0fSendTextRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x12\n\x10SendTextResponse\"&\n\x10InterruptRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"\x13\n\x11InterruptResponse\"A\n\x13WatchSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x16\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04\"H\n\x14WatchSessionResponse\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.stagewire.common.v1.SessionEvent*V\n\tTransport\x12\x19\n\x15TRANSPORT_UNSPECIFIED\x10\x00\x12\x17\n\x13TRANSPORT_WEBSOCKET\x10\x01\x12\x15\n\x11TRANSPORT_LIVEKIT\x10\x02*Y\n\tPublisher\x12\x19\n\x15PUBLISHER_UNSPECIFIED\x10\x00\x12\x14\n\x10PUBLISHER_EGRESS\x10\x01\x12\x1b\n\x17PUBLISHER_MOTION_ENGINE\x10\x02*|\n\x0cSessionState\x12\x1d\n\x19SESSION_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16SESSION_STATE_STARTING\x10\x01\x12\x18\n\x14SESSION_STATE_ACTIVE\x10\x02\x12\x17\n\x13SESSION_STATE_ENDED\x10\x03\x32\x8b\x06\n\x0eSessionService\x12r\n\rCreateSession\x12/.stagewire.orchestrator.v1.CreateSessionRequest\x1a\x30.stagewire.orchestrator.v1.CreateSessionResponse\x12i\n\nGetSession\x12,.stagewire.orchestrator.v1.GetSessionRequest\x1a-.stagewire.orchestrator.v1.GetSessionResponse\x12o\n\x0cListSessions\x12..stagewire.orchestrator.v1.ListSessionsRequest\x1a/.stagewire.orchestrator.v1.ListSessionsResponse\x12i\n\nEndSession\x12,.stagewire.orchestrator.v1.EndSessionRequest\x1a-.stagewire.orchestrator.v1.EndSessionResponse\x12\x63\n\x08SendText\x12*.stagewire.orchestrator.v1.SendTextRequest\x1a+.stagewire.orchestrator.v1.SendTextResponse\x12\x66\n\tInterrupt\x12+.stagewire.orchestrator.v1.InterruptRequest\x1a,.stagewire.orchestrator.v1.InterruptResponse\x12q\n\x0cWatchSession\x12..stagewire.orchestrator.v1.WatchSessionRequest\x1a/.stagewire.orchestrator.v1.WatchSessionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,44 +37,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSION_METADATAENTRY']._serialized_options = b'8\001'
   _globals['_CREATESESSIONREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_TRANSPORT']._serialized_start=1821
-  _globals['_TRANSPORT']._serialized_end=1907
-  _globals['_SESSIONSTATE']._serialized_start=1909
-  _globals['_SESSIONSTATE']._serialized_end=2033
+  _globals['_TRANSPORT']._serialized_start=1935
+  _globals['_TRANSPORT']._serialized_end=2021
+  _globals['_PUBLISHER']._serialized_start=2023
+  _globals['_PUBLISHER']._serialized_end=2112
+  _globals['_SESSIONSTATE']._serialized_start=2114
+  _globals['_SESSIONSTATE']._serialized_end=2238
   _globals['_SESSION']._serialized_start=150
-  _globals['_SESSION']._serialized_end=632
-  _globals['_SESSION_METADATAENTRY']._serialized_start=585
-  _globals['_SESSION_METADATAENTRY']._serialized_end=632
-  _globals['_CREATESESSIONREQUEST']._serialized_start=635
-  _globals['_CREATESESSIONREQUEST']._serialized_end=941
-  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_start=585
-  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_end=632
-  _globals['_CREATESESSIONRESPONSE']._serialized_start=944
-  _globals['_CREATESESSIONRESPONSE']._serialized_end=1188
-  _globals['_GETSESSIONREQUEST']._serialized_start=1190
-  _globals['_GETSESSIONREQUEST']._serialized_end=1229
-  _globals['_GETSESSIONRESPONSE']._serialized_start=1231
-  _globals['_GETSESSIONRESPONSE']._serialized_end=1304
-  _globals['_LISTSESSIONSREQUEST']._serialized_start=1306
-  _globals['_LISTSESSIONSREQUEST']._serialized_end=1350
-  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1352
-  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1428
-  _globals['_ENDSESSIONREQUEST']._serialized_start=1430
-  _globals['_ENDSESSIONREQUEST']._serialized_end=1469
-  _globals['_ENDSESSIONRESPONSE']._serialized_start=1471
-  _globals['_ENDSESSIONRESPONSE']._serialized_end=1544
-  _globals['_SENDTEXTREQUEST']._serialized_start=1546
-  _globals['_SENDTEXTREQUEST']._serialized_end=1597
-  _globals['_SENDTEXTRESPONSE']._serialized_start=1599
-  _globals['_SENDTEXTRESPONSE']._serialized_end=1617
-  _globals['_INTERRUPTREQUEST']._serialized_start=1619
-  _globals['_INTERRUPTREQUEST']._serialized_end=1657
-  _globals['_INTERRUPTRESPONSE']._serialized_start=1659
-  _globals['_INTERRUPTRESPONSE']._serialized_end=1678
-  _globals['_WATCHSESSIONREQUEST']._serialized_start=1680
-  _globals['_WATCHSESSIONREQUEST']._serialized_end=1745
-  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1747
-  _globals['_WATCHSESSIONRESPONSE']._serialized_end=1819
-  _globals['_SESSIONSERVICE']._serialized_start=2036
-  _globals['_SESSIONSERVICE']._serialized_end=2815
+  _globals['_SESSION']._serialized_end=689
+  _globals['_SESSION_METADATAENTRY']._serialized_start=642
+  _globals['_SESSION_METADATAENTRY']._serialized_end=689
+  _globals['_CREATESESSIONREQUEST']._serialized_start=692
+  _globals['_CREATESESSIONREQUEST']._serialized_end=1055
+  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_start=642
+  _globals['_CREATESESSIONREQUEST_METADATAENTRY']._serialized_end=689
+  _globals['_CREATESESSIONRESPONSE']._serialized_start=1058
+  _globals['_CREATESESSIONRESPONSE']._serialized_end=1302
+  _globals['_GETSESSIONREQUEST']._serialized_start=1304
+  _globals['_GETSESSIONREQUEST']._serialized_end=1343
+  _globals['_GETSESSIONRESPONSE']._serialized_start=1345
+  _globals['_GETSESSIONRESPONSE']._serialized_end=1418
+  _globals['_LISTSESSIONSREQUEST']._serialized_start=1420
+  _globals['_LISTSESSIONSREQUEST']._serialized_end=1464
+  _globals['_LISTSESSIONSRESPONSE']._serialized_start=1466
+  _globals['_LISTSESSIONSRESPONSE']._serialized_end=1542
+  _globals['_ENDSESSIONREQUEST']._serialized_start=1544
+  _globals['_ENDSESSIONREQUEST']._serialized_end=1583
+  _globals['_ENDSESSIONRESPONSE']._serialized_start=1585
+  _globals['_ENDSESSIONRESPONSE']._serialized_end=1658
+  _globals['_SENDTEXTREQUEST']._serialized_start=1660
+  _globals['_SENDTEXTREQUEST']._serialized_end=1711
+  _globals['_SENDTEXTRESPONSE']._serialized_start=1713
+  _globals['_SENDTEXTRESPONSE']._serialized_end=1731
+  _globals['_INTERRUPTREQUEST']._serialized_start=1733
+  _globals['_INTERRUPTREQUEST']._serialized_end=1771
+  _globals['_INTERRUPTRESPONSE']._serialized_start=1773
+  _globals['_INTERRUPTRESPONSE']._serialized_end=1792
+  _globals['_WATCHSESSIONREQUEST']._serialized_start=1794
+  _globals['_WATCHSESSIONREQUEST']._serialized_end=1859
+  _globals['_WATCHSESSIONRESPONSE']._serialized_start=1861
+  _globals['_WATCHSESSIONRESPONSE']._serialized_end=1933
+  _globals['_SESSIONSERVICE']._serialized_start=2241
+  _globals['_SESSIONSERVICE']._serialized_end=3020
 # @@protoc_insertion_point(module_scope)

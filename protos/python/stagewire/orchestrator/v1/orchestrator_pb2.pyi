@@ -45,6 +45,34 @@ TRANSPORT_LIVEKIT: Transport.ValueType  # 2
 """A LiveKit room."""
 Global___Transport: _TypeAlias = Transport  # noqa: Y015
 
+class _Publisher:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PublisherEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Publisher.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PUBLISHER_UNSPECIFIED: _Publisher.ValueType  # 0
+    """Not set: what the avatar's profile says. In a session: it has no room."""
+    PUBLISHER_EGRESS: _Publisher.ValueType  # 1
+    """Egress: an audio track, and motion as data."""
+    PUBLISHER_MOTION_ENGINE: _Publisher.ValueType  # 2
+    """The motion engine by itself, such as Spatius' Motion Server. It needs an avatar with a
+    motion_avatar_id and a motion_bridge with the feature "livekit_room".
+    """
+
+class Publisher(_Publisher, metaclass=_PublisherEnumTypeWrapper):
+    """Who publishes the avatar's voice and motion into a LiveKit room."""
+
+PUBLISHER_UNSPECIFIED: Publisher.ValueType  # 0
+"""Not set: what the avatar's profile says. In a session: it has no room."""
+PUBLISHER_EGRESS: Publisher.ValueType  # 1
+"""Egress: an audio track, and motion as data."""
+PUBLISHER_MOTION_ENGINE: Publisher.ValueType  # 2
+"""The motion engine by itself, such as Spatius' Motion Server. It needs an avatar with a
+motion_avatar_id and a motion_bridge with the feature "livekit_room".
+"""
+Global___Publisher: _TypeAlias = Publisher  # noqa: Y015
+
 class _SessionState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -112,6 +140,7 @@ class Session(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     ROOM_FIELD_NUMBER: _builtins.int
     MOTION_AVATAR_ID_FIELD_NUMBER: _builtins.int
+    PUBLISHER_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its id."""
     avatar_id: _builtins.str
@@ -134,6 +163,8 @@ class Session(_message.Message):
     """The avatar's id at its motion engine, such as Spatius' avatar id; empty when its profile names
     none.
     """
+    publisher: Global___Publisher.ValueType
+    """Who publishes into the room."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -162,10 +193,11 @@ class Session(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         room: _builtins.str = ...,
         motion_avatar_id: _builtins.str = ...,
+        publisher: Global___Publisher.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "locale", b"locale", "metadata", b"metadata", "motion_avatar_id", b"motion_avatar_id", "room", b"room", "session_id", b"session_id", "state", b"state", "trace_id", b"trace_id", "transport", b"transport", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "locale", b"locale", "metadata", b"metadata", "motion_avatar_id", b"motion_avatar_id", "publisher", b"publisher", "room", b"room", "session_id", b"session_id", "state", b"state", "trace_id", b"trace_id", "transport", b"transport", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +236,7 @@ class CreateSessionRequest(_message.Message):
     METADATA_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     EGRESS_TARGET_FIELD_NUMBER: _builtins.int
+    PUBLISHER_FIELD_NUMBER: _builtins.int
     avatar_id: _builtins.str
     """An avatar id from the profiles. Empty: the deployment's default."""
     transport: Global___Transport.ValueType
@@ -218,6 +251,8 @@ class CreateSessionRequest(_message.Message):
     """At most 128 characters. The same key within ten minutes returns the same session."""
     egress_target: _builtins.str
     """The egress instance that already has the client, host:port. Empty: any. Not offered over HTTP."""
+    publisher: Global___Publisher.ValueType
+    """Who publishes into the room. Refused without a room, unless unspecified."""
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The caller's own labels: at most 16, keys to 64 and values to 512 characters."""
@@ -232,10 +267,11 @@ class CreateSessionRequest(_message.Message):
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         idempotency_key: _builtins.str = ...,
         egress_target: _builtins.str = ...,
+        publisher: Global___Publisher.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "egress_target", b"egress_target", "idempotency_key", b"idempotency_key", "locale", b"locale", "metadata", b"metadata", "room", b"room", "transport", b"transport"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avatar_id", b"avatar_id", "egress_target", b"egress_target", "idempotency_key", b"idempotency_key", "locale", b"locale", "metadata", b"metadata", "publisher", b"publisher", "room", b"room", "transport", b"transport"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 from livekit import rtc
@@ -17,17 +17,19 @@ from stagewire.egress.v1 import egress_pb2
 from stagewire_egress.delivery import Media, Uplink
 from stagewire_egress.livekit import captions, chat, packets
 from stagewire_egress.livekit.audience import Audience
+from stagewire_egress.livekit.engine_voice import EngineVoice
 from stagewire_egress.livekit.floor import Floor, Policy
+from stagewire_egress.livekit.joining import engine_publishes
 from stagewire_egress.livekit.microphones import Microphones, is_microphone
 from stagewire_egress.livekit.telling import PacketSender, Teller
-from stagewire_egress.livekit.voice import QUEUE_MILLISECONDS, Voice
+from stagewire_egress.livekit.track import VoiceTrack
+from stagewire_egress.livekit.voice import Voice
 from stagewire_egress.settings import EgressSettings
 from stagewire_egress.websocket import frames
 
 logger = logging.getLogger(__name__)
 
 INTERRUPT_METHOD = "stagewire.interrupt"
-_PUBLISH_SECONDS = 5.0
 _FLUSH_SECONDS = 1.0
 _STATES = {
     session_event_pb2.CONVERSATION_STATE_STARTING: "initializing",
@@ -48,6 +50,22 @@ _USERS = frozenset(
         rtc.ParticipantKind.PARTICIPANT_KIND_CONNECTOR,
     }
 )
+
+
+class Player(Protocol):
+    """What plays the turns: a track of egress' own, or a motion engine."""
+
+    async def put(self, message: Media) -> None:
+        """Takes what the orchestrator sent; waits while too much is held."""
+
+    def silence(self, turn: int) -> None:
+        """Makes this turn and older ones inaudible now."""
+
+    def audience(self, present: bool) -> None:
+        """Whether somebody hears."""
+
+    async def run(self) -> None:
+        """Plays. Runs until cancelled."""
 
 
 class RoomClient:
@@ -87,28 +105,38 @@ class RoomClient:
         )
         self._chat = chat.Chat(floor, uplink, self._refuse, clock)
         self._captions = captions.Captions(
-            participant, self._teller, lambda: self._publication.sid, lambda: self._speaker
+            participant, self._teller, lambda: self._voice_sid, lambda: self._speaker
         )
-        self._source = rtc.AudioSource(self._rate, 1, queue_size_ms=QUEUE_MILLISECONDS)
-        self._voice = Voice(
-            self._source,
+        self._engine = ""
+        self._track: VoiceTrack | None = None
+        self._player = self._make_player(settings, clock)
+        self._audience = Audience(uplink, self._player.audience)
+        self._tasks: asyncio.TaskGroup
+
+    def _make_player(self, settings: EgressSettings, clock: Callable[[], float]) -> Player:
+        target, participant = self._opening.livekit, self._room.local_participant
+        if engine_publishes(target):
+            self._engine = target.publisher_identity
+            voice = EngineVoice(self._engine, self._rate, self._captions, self._uplink, clock)
+            voice.listen(participant)
+            return voice
+        self._track = VoiceTrack(participant, self._rate)
+        return Voice(
+            self._track.source,
             self._rate,
             self._sender,
             self._captions,
-            uplink,
-            settings.livekit_lips_seconds if opening.motion_codec else 0.0,
+            self._uplink,
+            settings.livekit_lips_seconds if self._opening.motion_codec else 0.0,
             settings.max_media_bytes,
             clock,
         )
-        self._audience = Audience(uplink, self._voice.audience)
-        self._publication: rtc.LocalTrackPublication
-        self._tasks: asyncio.TaskGroup
 
     # The delivery.
 
     async def send(self, message: Media, end_sample: int) -> None:
         """Queues media; waits while too much is held."""
-        await self._voice.put(message)
+        await self._player.put(message)
 
     def event(self, event: session_event_pb2.SessionEvent) -> None:
         """Shows something to the room."""
@@ -121,7 +149,7 @@ class RoomClient:
 
     def silence(self, turn: int) -> None:
         """Makes this turn and older ones inaudible now."""
-        self._voice.silence(turn)
+        self._player.silence(turn)
 
     def forget(self, turn: int, played: int) -> None:
         """What entered the room is forgotten by itself."""
@@ -134,30 +162,20 @@ class RoomClient:
     # Its life.
 
     async def publish(self) -> None:
-        """Publishes the track; ``run`` says that the microphone may open.
+        """Publishes the track, if the voice is ours; says that the microphone may open.
 
         Raises:
             StageError: BACKEND_FAILED when the server takes no track.
         """
-        track = rtc.LocalAudioTrack.create_audio_track("voice", self._source)
-        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
-        participant = self._room.local_participant
-        try:
-            async with asyncio.timeout(_PUBLISH_SECONDS):
-                self._publication = await participant.publish_track(track, options)
-        except (TimeoutError, rtc.participant.PublishTrackError):
-            raise StageError(
-                error_pb2.ERROR_REASON_BACKEND_FAILED,
-                "the LiveKit server took no audio track",
-                code=grpc.StatusCode.UNAVAILABLE,
-            ) from None
+        if self._track is not None:
+            await self._track.publish()
         self._attributes({"lk.agent.state": "initializing", "ready": "1"}, key="ready")
 
     async def run(self) -> None:
         """Serves the room. Runs until cancelled; what breaks for good is told to the uplink."""
         async with asyncio.TaskGroup() as self._tasks:
             for work in (
-                self._voice.run(),
+                self._player.run(),
                 self._audience.run(),
                 self._teller.run(),
                 self._sender.run(),
@@ -173,7 +191,8 @@ class RoomClient:
 
     async def close(self) -> None:
         """Releases the track."""
-        await self._source.aclose()
+        if self._track is not None:
+            await self._track.close()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         guarded = self._guard(work)
@@ -208,6 +227,15 @@ class RoomClient:
 
     def _refuse(self, identity: str, error: StageError) -> None:
         self._tell(frames.error_text(error), to=identity)
+
+    @property
+    def _voice_sid(self) -> str:
+        """The id of the track with the avatar's voice; empty while there is none."""
+        if self._track is not None:
+            return self._track.sid
+        engine = self._room.remote_participants.get(self._engine)
+        tracks = engine.track_publications.values() if engine is not None else ()
+        return next((str(t.sid) for t in tracks if t.kind == rtc.TrackKind.KIND_AUDIO), "")
 
     @property
     def _speaker(self) -> tuple[str, str]:

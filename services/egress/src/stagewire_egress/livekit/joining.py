@@ -17,28 +17,37 @@ from stagewire_egress.livekit.chat import MAX_STREAM_BYTES
 logger = logging.getLogger(__name__)
 
 _LEAVE_SECONDS = 2.0
+_PUBLISHING = {"can_publish": "canPublish"}
 _GRANTS = {
-    "can_publish": "canPublish",
     "can_subscribe": "canSubscribe",
     "can_publish_data": "canPublishData",
     "can_update_metadata": "canUpdateOwnMetadata",
 }
 
 
-def check(target: egress_pb2.LiveKitTarget) -> None:
+def engine_publishes(target: egress_pb2.LiveKitTarget) -> bool:
+    """Whether the motion engine publishes the voice by itself."""
+    return target.publisher == egress_pb2.MEDIA_PUBLISHER_MOTION_ENGINE
+
+
+def check(opening: egress_pb2.Open) -> None:
     """Checks what the caller said of the room.
 
     Raises:
         StageError: INVALID_FIELD.
     """
+    target = opening.livekit
     if not target.url.startswith(("ws://", "wss://")):
         raise _invalid("livekit.url must begin with ws:// or wss://")
     for field in ("token", "room", "identity"):
         if not getattr(target, field):
             raise _invalid(f"livekit.{field} is missing")
-    if target.publisher == egress_pb2.MEDIA_PUBLISHER_MOTION_ENGINE:
-        raise _invalid("livekit.publisher MOTION_ENGINE is not served by this version")
-    if target.publisher != egress_pb2.MEDIA_PUBLISHER_EGRESS:
+    if engine_publishes(target):
+        if not target.publisher_identity or target.publisher_identity == target.identity:
+            raise _invalid("livekit.publisher_identity must name the motion engine's participant")
+        if opening.motion_codec:
+            raise _invalid("motion_codec must be empty where the motion engine publishes")
+    elif target.publisher != egress_pb2.MEDIA_PUBLISHER_EGRESS:
         raise _invalid("livekit.publisher must say who publishes voice and motion")
 
 
@@ -120,7 +129,8 @@ def _check_joined(room: rtc.Room, target: egress_pb2.LiveKitTarget) -> None:
     if room.name != target.room or participant.identity != target.identity:
         raise _invalid("livekit.token is for another room or another identity than livekit names")
     permissions = participant.permissions
-    missing = [name for field, name in _GRANTS.items() if not getattr(permissions, field)]
+    needed = _GRANTS if engine_publishes(target) else _PUBLISHING | _GRANTS
+    missing = [name for field, name in needed.items() if not getattr(permissions, field)]
     if missing:
         raise _invalid(f"livekit.token lacks the grants {', '.join(missing)}")
 

@@ -49,7 +49,7 @@ class LiveKitRooms:
         Raises:
             StageError: INVALID_FIELD, BACKEND_UNAUTHENTICATED or BACKEND_FAILED; see ``Joiner``.
         """
-        check(opening.livekit)
+        check(opening)
         began = self._clock()
         room = await self._joiner.join(opening.livekit)
         try:

@@ -62,7 +62,11 @@ class WebSocketServer:
         self._join_url = settings.public_url
         self._pages = Pages(settings)
         self._sessions = (
-            SessionApi(settings.session_target, settings.instance_target)
+            SessionApi(
+                settings.session_target,
+                settings.instance_target,
+                settings.session_key.get_secret_value(),
+            )
             if settings.session_target
             else None
         )

@@ -24,6 +24,7 @@ from stagewire_orchestrator.http.models import (
 )
 from stagewire_orchestrator.http.problems import Problem
 from stagewire_orchestrator.sessions import Sessions
+from stagewire_orchestrator.timeline.model import Timeline, Timelines
 
 MAX_WATCHERS = 8
 """Event streams of one session at the same time."""
@@ -54,6 +55,7 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
         ] = "",
     ) -> Any:
         """Connects an avatar's stages and says how the client joins."""
+        publisher = wanted.publisher or "unspecified"
         request = pb.CreateSessionRequest(
             avatar_id=wanted.avatar_id,
             transport=pb.Transport.Value(f"TRANSPORT_{wanted.transport.upper()}"),
@@ -61,6 +63,7 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
             room=wanted.room,
             metadata=wanted.metadata,
             idempotency_key=idempotency_key,
+            publisher=pb.Publisher.Value(f"PUBLISHER_{publisher.upper()}"),
         )
         return body(await sessions.create(request, traceparent))
 
@@ -91,7 +94,24 @@ def router(sessions: Sessions, guard: Guard) -> APIRouter:
         await sessions.interrupt(session_id)
         return {}
 
+    @routes.get("/{session_id}/timeline", response_model=Timeline, dependencies=participant)
+    async def get_timeline(session_id: str) -> Timeline:
+        """What the session did and when, so far; kept for a while after its end."""
+        return sessions.shelf.get(session_id).timeline()
+
     _add_events(routes, sessions, guard)
+    return routes
+
+
+def timelines(sessions: Sessions, guard: Guard) -> APIRouter:
+    """The list of timelines: sessions are in it longer than in that of sessions."""
+    routes = APIRouter(prefix="/v1/timelines", tags=["sessions"], responses=_REFUSALS)
+
+    @routes.get("", response_model=Timelines, dependencies=[Depends(guard.caller)])
+    async def list_timelines() -> Timelines:
+        """The sessions that a timeline is kept of, newest first."""
+        return Timelines(sessions=[kept.summary() for kept in sessions.shelf.all()])
+
     return routes
 
 

@@ -49,6 +49,7 @@ def build_app(
     keys = ApiKeys(settings.api_keys.get_secret_value())
     guard = Guard(keys, tokens)
     app.include_router(api.router(sessions, guard))
+    app.include_router(api.timelines(sessions, guard))
     app.include_router(drop_in.router(settings, sessions, rooms, guard))
     app.add_middleware(Limits, keys=keys, per_minute=settings.requests_per_minute, clock=clock)
     # Added last, so that it comes first: also a refusal must be readable by a page.

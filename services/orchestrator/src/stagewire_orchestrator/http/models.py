@@ -31,6 +31,11 @@ class CreateSession(BaseModel):
         description="The LiveKit room: at most 128 letters, digits, '.', '_' and '-'; empty: a new "
         "one.",
     )
+    publisher: Literal["", "egress", "motion_engine"] = Field(
+        "",
+        description="Who publishes voice and motion into the room: egress, or the motion engine by "
+        "itself; empty: what the avatar's profile says.",
+    )
     metadata: dict[str, str] = Field(
         default_factory=dict,
         description="The caller's own labels: at most 16, keys to 64, values to 512 characters.",
@@ -62,6 +67,9 @@ class Session(BaseModel):
     room: str = Field(description="The LiveKit room; empty for a WebSocket.")
     motion_avatar_id: str = Field(
         description="The avatar's id at its motion engine; empty when its profile names none."
+    )
+    publisher: Literal["PUBLISHER_UNSPECIFIED", "PUBLISHER_EGRESS", "PUBLISHER_MOTION_ENGINE"] = (
+        Field(description="Who publishes into the room; unspecified for a WebSocket.")
     )
 
 

@@ -65,6 +65,11 @@ class Asr:
         hint = asr_pb2.Hint(avatar_speaking=avatar_speaking)
         await self.link.send_control(asr_pb2.TranscribeRequest(hint=hint))
 
+    def _reached(self, sample: int) -> float:
+        """When this sample of the microphone reached us."""
+        newest, at = self._heard[-1]
+        return at - max(0.0, (newest - sample) / self._microphone.sample_rate_hertz)
+
     def _passed_on(self, sample: int) -> float | None:
         """When the microphone's sample before ``sample`` was passed on, if that is remembered."""
         return next((at for end, at in self._heard if end >= sample), None)
@@ -91,22 +96,17 @@ class Asr:
     async def _on_message(self, arm: str, message: Any) -> None:
         match arm:
             case "speech_started":
-                await self._context.post(e.SpeechStarted(message.utterance))
+                at = self._reached(message.sample)
+                await self._context.post(e.SpeechStarted(message.utterance, at))
             case "partial":
                 first = message.from_utterance or message.utterance
                 await self._context.post(
                     e.Partial(message.utterance, first, message.text, message.stable_characters)
                 )
             case "speech_stopped":
-                sample, at = self._heard[-1]
-                behind = (sample - message.sample) / self._microphone.sample_rate_hertz
-                await self._context.post(
-                    e.SpeechStopped(
-                        message.utterance,
-                        at - max(0.0, behind),
-                        self._passed_on(message.heard_sample) if message.heard_sample else None,
-                    )
-                )
+                known = self._passed_on(message.heard_sample) if message.heard_sample else None
+                at = self._reached(message.sample)
+                await self._context.post(e.SpeechStopped(message.utterance, at, known))
             case "end_of_turn":
                 await self._context.post(e.EndOfTurn(message.utterance, message.probability))
             case "final":

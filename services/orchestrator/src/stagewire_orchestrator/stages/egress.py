@@ -35,7 +35,7 @@ class Egress:
         target: Where the client is; asked for each new stream, because its token may have an end.
         voice: The voice's format.
         microphone: The format in which the microphone is wanted.
-        motion: What motion_bridge answered to ``open``.
+        motion: What motion_bridge answered to ``open``, if its motion goes by egress.
         hear: Takes the microphone.
     """
 

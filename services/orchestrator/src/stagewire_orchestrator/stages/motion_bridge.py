@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from stagekit.errors import StageError
+from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.audio_pb2 import Audio, AudioFormat
 from stagewire.common.v1.trace_pb2 import TraceContext
 from stagewire.motion_bridge.v1 import motion_bridge_pb2 as pb
@@ -25,12 +27,19 @@ class MotionBridge:
     Args:
         context: The session.
         voice: The voice's format.
+        room: The room that the engine publishes into by itself; None when motion comes back.
     """
 
-    def __init__(self, context: Context, voice: AudioFormat) -> None:
+    def __init__(
+        self,
+        context: Context,
+        voice: AudioFormat,
+        room: Callable[[], pb.LiveKitRoom] | None = None,
+    ) -> None:
         """Connects when ``link`` runs."""
         self._context = context
         self._voice = voice
+        self._room = room
         channel = context.channels.to(context.avatar, "motion_bridge")
         self.link: Link[pb.AnimateRequest] = Link(
             "motion_bridge",
@@ -44,8 +53,19 @@ class MotionBridge:
         )
 
     async def connect(self) -> pb.Ready:
-        """Waits for the first stream; its codec is the session's."""
+        """Waits for the first stream; its codec is the session's.
+
+        Raises:
+            StageError: What the stage refused with; INVALID_FIELD when its engine was to publish
+                into a room and does not say that it can.
+        """
         ready: pb.Ready = await self.link.first_ready()
+        if self._room is not None and "livekit_room" not in ready.features:
+            raise StageError(
+                error_pb2.ERROR_REASON_INVALID_FIELD,
+                "publisher: MOTION_ENGINE needs a motion_bridge whose engine publishes into rooms "
+                '(feature "livekit_room"); this one does not',
+            )
         self._codec = ready.codec
         return ready
 
@@ -74,15 +94,17 @@ class MotionBridge:
         await self.link.send(request)
 
     def _opening(self, trace: TraceContext) -> pb.AnimateRequest:
-        return pb.AnimateRequest(
-            open=pb.Open(
-                session_id=self._context.session_id,
-                avatar_id=self._context.avatar.motion_avatar_id,
-                format=self._voice,
-                return_frames=pb.ReturnFrames(),
-                trace=trace,
-            )
+        opening = pb.Open(
+            session_id=self._context.session_id,
+            avatar_id=self._context.avatar.motion_avatar_id,
+            format=self._voice,
+            trace=trace,
         )
+        if self._room is None:
+            opening.return_frames.SetInParent()
+        else:
+            opening.livekit_room.CopyFrom(self._room())
+        return pb.AnimateRequest(open=opening)
 
     async def _on_lost(self, problem: StageError) -> None:
         await self._context.post(e.MotionLost())
@@ -100,10 +122,12 @@ class MotionBridge:
                 reported = Reported.read(message.timing)
                 frames = e.MotionFrames(message.turn, message.payload, *span, reported)
                 await self._context.post(frames)
+            case "playback":
+                await self._context.post(e.Played(message.turn, message.played_samples))
             case "turn_ended":
                 await self._context.post(e.MotionEnded(message.turn))
             case "degraded":
-                await self._context.post(e.MotionEnded(message.turn))
+                await self._context.post(e.MotionFailed(message.turn))
                 problem = StageError(message.reason, f"motion_bridge: {message.message}")
                 await self._context.post(e.Noticed(problem.to_fault(message.turn)))
             case "fault":

@@ -21,10 +21,12 @@ class SessionApi:
     Args:
         target: The orchestrator, host:port.
         instance_target: Where it reaches this instance of egress; empty: as it does anyway.
+        key: What to show it; empty where it asks for none.
     """
 
-    def __init__(self, target: str, instance_target: str) -> None:
+    def __init__(self, target: str, instance_target: str, key: str) -> None:
         """Connects when it is first needed."""
+        self._metadata = (("authorization", f"Bearer {key}"),) if key else ()
         self._channel = connect(target)
         self._stub = orchestrator_pb2_grpc.SessionServiceStub(self._channel)
         self._instance_target = instance_target
@@ -42,7 +44,9 @@ class SessionApi:
             egress_target=self._instance_target,
         )
         try:
-            return await self._stub.CreateSession(request, timeout=_CREATE_SECONDS)
+            return await self._stub.CreateSession(
+                request, metadata=self._metadata, timeout=_CREATE_SECONDS
+            )
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
@@ -50,7 +54,9 @@ class SessionApi:
         """Ends a session; if nobody hears it, it ends by itself for want of its client."""
         try:
             await self._stub.EndSession(
-                pb.EndSessionRequest(session_id=session_id), timeout=_END_SECONDS
+                pb.EndSessionRequest(session_id=session_id),
+                metadata=self._metadata,
+                timeout=_END_SECONDS,
             )
         except grpc.aio.AioRpcError as error:
             logger.warning("session %s was not ended: %s", session_id, error.code().name)
