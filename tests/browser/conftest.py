@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from browser.tools import chromium
 from playwright.async_api import Browser, Locator, Page, async_playwright
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
+from support.livekit import any_server
 from support.stack import Stack
 
 # Mesa's software renderer takes half the time of Chromium's own.
@@ -137,9 +139,18 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     ports = Ports.free()
     logs = tmp_path_factory.mktemp("logs")
     avatars = Path(__file__).with_name("avatars.yaml")
-    extra = {"orchestrator": {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}}
-    async with Supervisor(services(ports, extra=extra), logs) as supervisor:
-        yield Stack(supervisor, ports)
+    environment = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}
+    with any_server() as livekit:
+        if livekit is not None:
+            key, secret = livekit.keys
+            environment |= {
+                "LIVEKIT_URL": livekit.url,
+                "LIVEKIT_API_KEY": key,
+                "LIVEKIT_API_SECRET": secret,
+            }
+        extra = {"orchestrator": environment}
+        async with Supervisor(services(ports, extra=extra), logs) as supervisor:
+            yield Stack(supervisor, ports, livekit=livekit)
 
 
 Visitor = Callable[..., Awaitable[Visit]]
@@ -202,5 +213,7 @@ async def visitors(url: str, *others: str) -> AsyncIterator[Visitor]:
 async def visit(stack: Stack) -> AsyncIterator[Visitor]:
     """Opens the page of the running services."""
     others = [f"127.0.0.1:{stack.ports.egress_websocket}"]
+    if stack.livekit is not None:
+        others.append(urlsplit(stack.livekit.url).netloc)
     async with visitors(stack.url, *others) as visitor:
         yield visitor
