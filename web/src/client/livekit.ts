@@ -36,7 +36,7 @@ const LONGEST_DELAY = 5_000;
 const GIVE_UP_AFTER = 120_000;
 const MOST_UNSENT_TEXTS = 10;
 // For so long after a restart livekit-client may write into the data channel that it gave up.
-const SETTLES = 500;
+const SETTLES = 2_000;
 
 setLogLevel("warn");
 
