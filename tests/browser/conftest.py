@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,9 @@ _DRAWING = ("--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist")
 # LiveKit's server is on loopback.
 _ROOMS = ("--allow-loopback-in-peer-connection",)
 _MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+
+# A greeting would be the first turn.
+_AVATARS = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(Path(__file__).with_name("avatars.yaml"))}
 
 # Records what the loudspeaker gets, and hands it over as 16-bit samples at 16 kHz.
 _RECORD = """() => {
@@ -138,8 +141,7 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     chromium()
     ports = Ports.free()
     logs = tmp_path_factory.mktemp("logs")
-    avatars = Path(__file__).with_name("avatars.yaml")
-    environment = {"STAGEWIRE_ORCHESTRATOR_AVATARS": str(avatars)}
+    environment = dict(_AVATARS)
     with any_server() as livekit:
         if livekit is not None:
             key, secret = livekit.keys
@@ -151,6 +153,21 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
         extra = {"orchestrator": environment}
         async with Supervisor(services(ports, extra=extra), logs) as supervisor:
             yield Stack(supervisor, ports, livekit=livekit)
+
+
+@asynccontextmanager
+async def beside(
+    stack: Stack, logs: Path, settings: Mapping[str, Mapping[str, str]]
+) -> AsyncIterator[Stack]:
+    """More instances of the named services, with these settings, among the stack's others."""
+    free = asdict(Ports.free())
+    names = [name for name in free for service in settings if name.startswith(service)]
+    ports = replace(stack.ports, **{name: free[name] for name in names})
+    settings = {name: {**_AVATARS, **more} for name, more in settings.items()}
+    every = services(ports, extra=settings)
+    own = [service for service in every if service.name in settings]
+    async with Supervisor(own, logs) as supervisor:
+        yield Stack(supervisor, ports)
 
 
 Visitor = Callable[..., Awaitable[Visit]]

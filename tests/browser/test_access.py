@@ -45,7 +45,7 @@ _LIVE = """() => {
   captions.note("The network is slow.");
   document.getElementById("hint").textContent = "The lips rest for the moment; the voice goes on.";
   latency.clear("http://traces/1");
-  latency.show({ milliseconds: 900, parts: [
+  latency.show({ turn: 1, milliseconds: 900, parts: [
     { name: "asr_final", milliseconds: 300 }, { name: "llm_first_token", milliseconds: 600 },
   ] });
   for (const details of document.querySelectorAll("details")) details.open = true;

@@ -6,16 +6,13 @@ import json
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
-from browser.conftest import Visitor
+from browser.conftest import Visitor, beside
 from playwright.async_api import expect
-from stagewire_cli.stack import Ports, services
-from stagewire_cli.supervisor import Supervisor
 from support.stack import Stack
 
 pytestmark = [pytest.mark.slow, pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
@@ -33,17 +30,11 @@ _KEPT = """async () => ({
 
 @asynccontextmanager
 async def guarded(stack: Stack, logs: Path, **settings: str) -> AsyncIterator[str]:
-    """The address of a second orchestrator on the same stages, which asks for a key."""
-    free = Ports.free()
-    ports = replace(
-        stack.ports, orchestrator=free.orchestrator, orchestrator_http=free.orchestrator_http
-    )
-    extra = {"STAGEWIRE_ORCHESTRATOR_API_KEYS": KEY}
-    extra |= {f"STAGEWIRE_ORCHESTRATOR_{name}": value for name, value in settings.items()}
-    every = services(ports, extra={"orchestrator": extra})
-    (orchestrator,) = [service for service in every if service.name == "orchestrator"]
-    async with Supervisor([orchestrator], logs):
-        yield f"http://127.0.0.1:{ports.orchestrator_http}"
+    """The address of a second orchestrator, which asks for a key."""
+    extra = {f"STAGEWIRE_ORCHESTRATOR_{name}": value for name, value in settings.items()}
+    extra["STAGEWIRE_ORCHESTRATOR_API_KEYS"] = KEY
+    async with beside(stack, logs, {"orchestrator": extra}) as second:
+        yield second.url
 
 
 async def test_a_pasted_key_opens_conversations_and_is_kept_in_memory_only(

@@ -57,6 +57,7 @@ class Books:
         elif arm == "speech_stopped":
             assert 1 <= body.utterance <= self.started
             assert body.utterance not in self.stopped
+            assert body.heard_sample == 0 or body.heard_sample >= body.sample
             self.stopped.add(body.utterance)
         elif arm == "end_of_turn":
             assert body.utterance in self.stopped

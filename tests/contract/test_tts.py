@@ -39,6 +39,13 @@ async def test_voice_is_contiguous_and_done_is_last(stage: Tts, begin: Begin) ->
     assert {arms(messages).count(once) for once in ("ready", "done")} == {1}
     sent = 0
     for message in messages:
+        if message.HasField("timing"):
+            assert message.WhichOneof("message") == "audio", "it tells of the first sound"
+            assert sent == 0
+            told = message.timing
+            parts = (told.queue_wait, told.compute_to_first_output)
+            spent = sum(part.ToNanoseconds() for part in parts)
+            assert 0 < spent <= told.since_trigger.ToNanoseconds()
         if message.WhichOneof("message") == "audio":
             size = len(message.audio.data)
             assert size > 0

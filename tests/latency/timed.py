@@ -66,6 +66,7 @@ class _TimedLlm(Llm):
 
 class _TimedTts(Tts):
     def __init__(self, pace: Pace) -> None:
+        super().__init__()
         self._pace = pace
 
     async def Synthesize(self, requests: Any, context: Any) -> AsyncIterator[Any]:
@@ -81,6 +82,7 @@ class _TimedTts(Tts):
 
 class _TimedMotion(Motion):
     def __init__(self, pace: Pace) -> None:
+        super().__init__()
         self._pace = pace
 
     async def Animate(self, requests: Any, context: Any) -> AsyncIterator[Any]:

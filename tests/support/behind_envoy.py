@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import ExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +181,7 @@ async def behind_envoy(
     weights: Mapping[str, list[int]] | None = None,
     extra: Mapping[str, Mapping[str, str]] | None = None,
     scripted: Mapping[str, int] = SCRIPTED,
+    egresses: int = 1,
 ) -> AsyncIterator[Behind]:
     """Runs everything while the block lasts.
 
@@ -191,6 +192,7 @@ async def behind_envoy(
         weights: The weights of a stage's instances; 1 each by default.
         extra: More variables for orchestrator and egress.
         scripted: How many instances of each scripted stage.
+        egresses: How many instances of egress; several say in their join URL which they are.
     """
     ports = Ports.free()
     with ExitStack() as running:
@@ -198,11 +200,12 @@ async def behind_envoy(
         for instance in (x for instances in stages.values() for x in instances):
             instance.start()
             running.callback(instance.stop)
+        several = _several(ports, egresses)
         addresses = proxy.Addresses(
             public=f"127.0.0.1:{ports.public}",
             stages=f"127.0.0.1:{ports.envoy_stages}",
             admin=f"127.0.0.1:{ports.envoy_admin}",
-            instances=_instances(ports, stages, weights or {}),
+            instances=_instances(several, stages, weights or {}),
             collector=collector,
             public_tls=f"127.0.0.1:{free_port()}" if certificates else "",
             certificates=certificates,
@@ -211,14 +214,36 @@ async def behind_envoy(
         command = proxy.command(folder / "envoy")
         envoy = Service("envoy", command, ports.envoy_stages, ready_path=proxy.STAGES_HEALTHY)
         ours = [
-            service
-            for service in services(ports, envoy=True, extra=extra, user={})
-            if service.name in ("egress", "orchestrator")
+            *_egresses(several),
+            *_only("orchestrator", services(ports, envoy=True, extra=extra, user={})),
         ]
         async with Supervisor([envoy, *ours], folder / "logs") as supervisor:
             behind = Behind(ports, supervisor, stages, folder, addresses)
             await behind.whole()
             yield behind
+
+
+def _several(ports: Ports, egresses: int) -> list[Ports]:
+    """The stack's ports, and for each further egress the same with other ones for that."""
+    others = ({"egress": free_port(), "egress_websocket": free_port()} for _ in range(egresses - 1))
+    return [ports, *(replace(ports, **other) for other in others)]
+
+
+def _egresses(several: list[Ports]) -> list[Service]:
+    if len(several) == 1:
+        return _only("egress", services(several[0], envoy=True, user={}))
+    made = []
+    for number, ports in enumerate(several):
+        at = f"127.0.0.1:{ports.egress_websocket}"
+        url = f"ws://localhost:{ports.public}/v1/join?at={at}"
+        told = {"egress": {"STAGEWIRE_EGRESS_PUBLIC_URL": url}}
+        (egress,) = _only("egress", services(ports, envoy=True, extra=told, user={}))
+        made.append(replace(egress, name=f"egress{number or ''}"))
+    return made
+
+
+def _only(name: str, found: list[Service]) -> list[Service]:
+    return [service for service in found if service.name == name]
 
 
 @asynccontextmanager
@@ -246,7 +271,7 @@ async def envoy_alone(
 
 
 def _instances(
-    ports: Ports, stages: Mapping[str, list[Instance]], weights: Mapping[str, list[int]]
+    several: list[Ports], stages: Mapping[str, list[Instance]], weights: Mapping[str, list[int]]
 ) -> dict[str, dict[str, int]]:
     scripted = {
         name: dict(
@@ -259,12 +284,10 @@ def _instances(
         for name, instances in stages.items()
     }
     ours = {
-        "egress": ports.egress,
-        "egress_websocket": ports.egress_websocket,
-        "orchestrator": ports.orchestrator,
-        "orchestrator_http": ports.orchestrator_http,
+        name: {f"127.0.0.1:{getattr(ports, name)}": 1 for ports in several}
+        for name in ("egress", "egress_websocket", "orchestrator", "orchestrator_http")
     }
-    return {**scripted, **{name: {f"127.0.0.1:{port}": 1} for name, port in ours.items()}}
+    return {**scripted, **ours}
 
 
 @dataclass
@@ -316,13 +339,16 @@ async def answered(client: Client, text: str = "one two three four five") -> Non
 
 @asynccontextmanager
 async def rejoined(session: api.Session, seconds: float = 20.0) -> AsyncIterator[Client]:
-    """Joins as a client that comes back does: again and again."""
+    """Joins as a client that comes back does: again and again, but not after 4401."""
     async with asyncio.timeout(seconds):
         while True:
             joining = join(session.join_url, session.client_token)
-            with suppress(c.JoinError):
+            try:
                 client = await joining.__aenter__()
                 break
+            except c.JoinError as error:
+                if "opens no session" in str(error):
+                    raise
             await asyncio.sleep(0.1)
     try:
         yield client

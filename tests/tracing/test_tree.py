@@ -8,6 +8,7 @@ from functools import partial
 import httpx
 import pytest
 from stagekit.attributes import REGISTRY
+from stagewire_cli.client import Voice
 from stagewire_cli.conversation import Conversation, Question
 from support.otlp import Trace
 from support.stack import typed
@@ -120,22 +121,26 @@ async def test_a_second_try_is_a_second_span(traced: Traced) -> None:
 
 
 async def test_a_session_that_ends_in_mid_turn_leaves_no_span_open(traced: Traced) -> None:
-    async with traced.stack.client() as (session, client):
+    async with (
+        httpx.AsyncClient(base_url=traced.stack.url, trust_env=False) as http,
+        traced.stack.client() as (session, client),
+    ):
         await client.type_text("forever")
-        async for message in client:
-            if type(message).__name__ == "Voice":
-                break
+        ended = False
+        async for message in client:  # to the end: the server closes
+            if isinstance(message, Voice) and not ended:
+                ended = (await http.delete(f"/v1/sessions/{session.session_id}")).is_success
 
-    def ended() -> bool:
+    def told() -> bool:
         trace = traced.sink.of(session.trace_id)
         deliveries = trace.named("egress deliver", "egress")
         return bool(trace.named("turn") and deliveries and not trace.orphans())
 
-    await asyncio.to_thread(traced.sink.wait, ended)
+    await asyncio.to_thread(traced.sink.wait, told)
     trace = traced.sink.of(session.trace_id)
     assert trace.turn(1).attributes[REASON] == "session_ended"
     for span in trace.named("llm generate", "llm"):
-        assert span.attributes["stagewire.outcome"] == "cancelled"
+        assert span.attributes["stagewire.outcome"] == "cancelled", span
 
 
 async def test_a_callers_own_trace_is_linked_and_decides_nothing(traced: Traced) -> None:

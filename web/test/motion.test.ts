@@ -64,9 +64,9 @@ const floats = (...values: number[]): Uint8Array => new Uint8Array(Float32Array.
 
 function spatius(jaw: number): Uint8Array {
   const keyframe = Uint8Array.from([
-    ...field(3, floats(0.1, 0, 0)),
+    ...field(3, floats(0.22, 0, 0)),
     ...field(4, floats(jaw, 0, 0)),
-    ...field(5, floats(0.09, 0, 0, 0, 0.225, 0)),
+    ...field(5, floats(Math.PI / 30, 0, 0, 0, Math.PI / 12, 0)),
     ...field(6, floats(1, 0.5)),
   ]);
   const animation = Uint8Array.from(field(1, keyframe));
@@ -75,7 +75,7 @@ function spatius(jaw: number): Uint8Array {
 }
 
 test("a preview of spatius.message: jaw, lids, eyes, neck", () => {
-  const { faces } = decodeSpatius(spatius(0.11))!;
+  const { faces } = decodeSpatius(spatius(0.035))!;
   const { weights, head } = faces[0];
   assert.ok(Math.abs(weights[17] - 0.5) < 1e-6);
   assert.deepEqual([weights[0], weights[7]], [1, 0.5]);

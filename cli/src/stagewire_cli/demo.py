@@ -216,5 +216,6 @@ serving; Ctrl-C stops everything
              ws://127.0.0.1:{ports.egress_websocket}/ws/agent (Spatius' Backend Mode demos)
 {behind}in a second terminal:
   make talk WAV="question.wav" OUT=out
-  {_command()} talk --text "Who are you?"\
+  {_command()} talk --text "Who are you?"
+  {_command()} timeline last --html timeline.html     where the time went, to look at\
 """

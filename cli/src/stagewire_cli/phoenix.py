@@ -83,7 +83,7 @@ def variables(ports: Ports) -> Mapping[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{_HOST}:{ports.phoenix_grpc}",
         "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
         "OTEL_TRACES_EXPORTER": "otlp",
-        "OTEL_METRICS_EXPORTER": "none",  # it takes none
+        "OTEL_METRICS_EXPORTER": "none",  # Phoenix takes none
         "STAGEWIRE_ORCHESTRATOR_TRACE_URL": (
             f"http://localhost:{ports.phoenix}/redirects/traces/{{trace_id}}"
         ),

@@ -93,12 +93,12 @@ async def _show(arguments: argparse.Namespace) -> str:
 
 def html(told: dict[str, Any]) -> str:
     """One file with everything in it: the page, its code, and the session."""
-    page, style, code = (
+    page, style, lanes, turns = (
         files("stagewire_cli").joinpath("data", "timeline", name).read_text("utf-8")
-        for name in ("page.html", "style.css", "draw.js")
+        for name in ("page.html", "style.css", "lanes.js", "turns.js")
     )
     # "</" would end the script that holds it, "<!--" begin a comment in it, whoever said it.
     data = json.dumps(told, separators=(",", ":")).replace("<", "\\u003c")
-    for place, content in {"STYLE": style, "CODE": code, "TIMELINE": data}.items():
+    for place, content in {"STYLE": style, "CODE": lanes + turns, "TIMELINE": data}.items():
         page = page.replace(f"/*{place}*/", content, 1)  # the data last: nothing in it is a place
     return page

@@ -70,6 +70,21 @@ async def test_who_does_not_join_correctly_is_closed(
     assert not orchestrator.all("participant")
 
 
+async def test_a_client_may_come_back_before_its_orchestrator(egress_with: Any) -> None:
+    async with egress_with(join_seconds=3.0) as bench:
+        first = await bench.session()
+        client = await bench.client(first)
+        first.cancel()  # a proxy between them restarts, say
+        assert await client.closed() == 1012
+        again = await bench.socket(first.join_url)
+        await again.send(
+            type="join", token="token-of-s1-0123456789", microphone={"sample_rate_hertz": 16_000}
+        )
+        await asyncio.sleep(0.3)
+        await bench.session()
+        assert (await again.recv())["type"] == "joined"
+
+
 async def test_the_token_and_what_users_say_are_never_logged(egress: Any, caplog: Any) -> None:
     caplog.set_level(logging.DEBUG)
     logging.getLogger("stagewire_egress").setLevel(logging.DEBUG)

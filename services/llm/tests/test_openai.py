@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import grpc
 import pytest
 from pydantic import SecretStr
+from stagekit import tracing
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2
 from stagewire.llm.v1 import llm_pb2
@@ -362,3 +364,15 @@ async def test_warm_does_nothing_and_says_so() -> None:
         assert await backend.warm("s", ASKED.messages, [], False) is None
         assert "warm" not in backend.info.features
     assert not fake.bodies
+
+
+async def test_the_vendor_gets_the_trace_and_no_session() -> None:
+    reply = streaming(chunk({"content": "Hi."}), chunk({}, "stop"), USAGE, "[DONE]")
+    async with vendor(reply) as (fake, backend):
+        span = tracing.root("session", "s-private")
+        span.enter()
+        await ask(backend)
+    (head,) = fake.headers
+    (traceparent,) = re.findall(r"(?im)^traceparent: (.*?)\r?$", head)
+    assert tracing.trace_id_of(traceparent) == span.trace_id
+    assert "s-private" not in head

@@ -118,6 +118,16 @@ def test_a_pause_of_the_loudspeaker_moves_later_words() -> None:
     assert played == bytes([100] * 10 + [0] * 20 + [100] * 8)
 
 
+def test_an_engine_that_reports_only_its_beginning_and_its_end() -> None:
+    playback = Playback(1_000)
+    playback.report(0, 10.0)
+    assert (playback.began, playback.ended) == (10.0, 10.0)
+    assert playback.at(500) == pytest.approx(10.5)
+    playback.report(2_000, 12.0)
+    assert playback.at(500) == pytest.approx(10.5)
+    assert playback.ended == 12.0
+
+
 def test_one_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recording_module, "MAX_ENTRIES", 10)
     recording = Recording("s-1", "ava", content=True, now=0.0)
@@ -128,7 +138,8 @@ def test_one_session_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     told = recording.timeline()
     assert len(told.spans) == len(told.moments) == 10
     assert told.dropped == 180
-    assert recording.size < 10_000
+    recording.end("over", 100.0)
+    assert 0 < recording.size < 10_000
 
 
 def test_the_shelf_is_bounded_by_number_and_size() -> None:
@@ -139,6 +150,7 @@ def test_the_shelf_is_bounded_by_number_and_size() -> None:
     big = Recording("s-9", "ava", content=True, now=0.0)
     shelf.put(big)
     big.hear(LOUD, 1_000.0)
+    big.end("over", 1_001.0)
     assert big.size > 10_000
     small = Shelf(3, 10_000)
     small.put(Recording("s-0", "ava", content=True, now=0.0))

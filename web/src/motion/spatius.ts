@@ -14,9 +14,15 @@ const EYES = 5;
 const LIDS = 6;
 
 const BYTES = 2;
-// FLAME's jaw opens by rotation; about this many radians are a mouth wide open.
-const JAW_WIDE_OPEN = 0.22;
-const EYE_FAR = 0.45;
+// Means and ranges of a captured answer of Motion Server, in radians: docs/motion-codecs.md. The jaw
+// of speech goes from 0.01 to 0.06, because the lips do the rest; here it does all of it alone.
+const JAW_CLOSED = 0.01;
+const JAW_OPEN = 0.06;
+const JAW_SIDE = -0.0051;
+const NECK_PITCH = 0.12;
+// FLAME leaves open how far a jaw goes sideways; ARKit's shapes turn an eye by about 30 degrees.
+const JAW_FAR = 0.2;
+const EYE_FAR = Math.PI / 6;
 
 /** The keyframes as faces; null when the bytes are no animation. */
 export function decodeSpatius(payload: Uint8Array): Faces | null {
@@ -42,9 +48,9 @@ function face(keyframe: [number, Uint8Array][]): Face {
   const set = (channel: number, value: number): void => {
     weights[channel] = Math.max(0, Math.min(1, value || 0));
   };
-  set(17, jaw[0] / JAW_WIDE_OPEN);
-  set(15, jaw[1] / 0.2); // jawLeft
-  set(16, -jaw[1] / 0.2); // jawRight
+  set(17, (jaw[0] - JAW_CLOSED) / (JAW_OPEN - JAW_CLOSED));
+  set(15, (jaw[1] - JAW_SIDE) / JAW_FAR); // jawLeft
+  set(16, -(jaw[1] - JAW_SIDE) / JAW_FAR); // jawRight
   set(0, lids[0]);
   set(7, lids[1]);
   [0, 1].forEach((eye) => {
@@ -57,7 +63,7 @@ function face(keyframe: [number, Uint8Array][]): Face {
     set(first + 2, -outwards);
   });
   const angle = (axis: number): number => (rotation[axis] || 0) + (neck[axis] || 0);
-  return { weights, head: [angle(0), angle(1), angle(2)] };
+  return { weights, head: [angle(0) - (neck.length ? NECK_PITCH : 0), angle(1), angle(2)] };
 }
 
 function floats(data: Uint8Array): number[] {

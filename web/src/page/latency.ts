@@ -5,8 +5,20 @@ import { byId, hide, make } from "./dom.ts";
 
 const SVG = "http://www.w3.org/2000/svg";
 
+const SHORT = new Set(["asr", "llm", "tts"]);
+
+/** A part's name for people, also one that came after this page: "llm_first_token" is "LLM first token". */
+export function label(name: string): string {
+  const words = name.split("_").filter(Boolean);
+  const shown = words.map((word) => (SHORT.has(word) ? word.toUpperCase() : word)).join(" ");
+  return shown.charAt(0).toUpperCase() + shown.slice(1);
+}
+
 export class Latency {
+  private turn = 0;
+
   clear(traceUrl: string): void {
+    this.turn = 0;
     byId("waterfall").replaceChildren();
     byId("total").textContent = "";
     hide(byId("no-latency"), false);
@@ -15,7 +27,10 @@ export class Latency {
     if (traceUrl) link.href = traceUrl;
   }
 
-  show(turn: { milliseconds: number; parts: readonly LatencyPart[] }): void {
+  /** Shows a turn's parts in the order in which they come; a turn that is told again replaces itself. */
+  show(turn: { turn: number; milliseconds: number; parts: readonly LatencyPart[] }): void {
+    if (turn.turn < this.turn) return;
+    this.turn = turn.turn;
     hide(byId("no-latency"), true);
     byId("total").textContent = `· ${Math.round(turn.milliseconds)} ms`;
     let start = 0;
@@ -23,7 +38,7 @@ export class Latency {
       ...turn.parts.map((part) => {
         const row = make("li");
         const time = make("b", `${Math.round(part.milliseconds)} ms`);
-        row.append(make("span", part.name.replaceAll("_", " ")), bar(start, part, turn.milliseconds), time);
+        row.append(make("span", label(part.name)), bar(start, part, turn.milliseconds), time);
         start += part.milliseconds;
         return row;
       }),

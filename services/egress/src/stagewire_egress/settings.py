@@ -69,7 +69,10 @@ class EgressSettings(StageSettings):
         "us-west", validation_alias=_also("SPATIUS_REGION"), description="Told to those clients."
     )
     join_seconds: float = Field(
-        5.0, gt=0, description="How long a new connection may take to send `join`."
+        5.0,
+        gt=0,
+        description="How long a new connection may take to send `join`, and then to wait until its "
+        "session is open (again).",
     )
     return_seconds: float = Field(
         10.0, ge=0, description="How long a turn waits for a client that has gone to come back."

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,7 +98,9 @@ class Turn:
         loop = asyncio.get_running_loop()
         with self._span.child("tts clause", {a.CHARACTERS: len(piece.text)}) as span:
             span.content(a.CONTENT_AVATAR, piece.text)
-            work = loop.run_in_executor(self._workers, self._synthesize, piece.text)
+            span.enter()  # there, too, lines of the log name the session
+            run = copy_context().run
+            work = loop.run_in_executor(self._workers, run, self._synthesize, piece.text)
             clause, started = await work
             span.set({a.AUDIO_SECONDS: len(clause.samples) / self._order.sample_rate})
         if self._started_at is None:

@@ -57,6 +57,7 @@ class WebSocketServer:
         self._settings = settings
         self._clock = clock
         self._clients: dict[bytes, tuple[WebSocketClient, str]] = {}
+        self._opened = asyncio.Event()  # set by the next session that opens, then a new one
         self._strangers = 0
         self._server: Server | None = None
         self._join_url = settings.public_url
@@ -135,6 +136,8 @@ class WebSocketServer:
             )
         client = WebSocketClient(opening, uplink, self._join_url, self._settings)
         self._clients[key] = client, trace_id_of(opening.trace.traceparent)
+        opened, self._opened = self._opened, asyncio.Event()
+        opened.set()
         try:
             yield client
         except BaseException:
@@ -155,11 +158,11 @@ class WebSocketServer:
         self._strangers += 1
         try:
             join = await self._await_join(ws)
+            found = await self._await_session(join.token) if join is not None else None
         finally:
             self._strangers -= 1
         if join is None:
             return
-        found = self._find(join.token)
         if found is None:
             await close(ws, Close.WRONG_TOKEN, "the token opens no session here")
             return
@@ -205,6 +208,19 @@ class WebSocketServer:
             await close(ws, Close.MALFORMED, error.message)
         except ConnectionClosed:
             pass
+        return None
+
+    async def _await_session(self, token: str) -> tuple[WebSocketClient, str] | None:
+        """The session that the token opens; None when there is none, nor comes back in time.
+
+        What cut the client off (a restart of egress, or of a proxy) may have cut off the
+        orchestrator as well, and the client may be the first to come back.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.join_seconds):
+                while (found := self._find(token)) is None:
+                    await self._opened.wait()
+                return found
         return None
 
     def _client(self, token: str) -> WebSocketClient | None:

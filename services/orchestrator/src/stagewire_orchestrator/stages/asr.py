@@ -36,7 +36,7 @@ class Asr:
         self._context = context
         self._microphone = microphone
         # When which microphone sample (the last of a message) reached us, oldest first.
-        self._heard: deque[tuple[int, float]] = deque([(0, 0.0)], _MICROPHONE_MESSAGES_REMEMBERED)
+        self._heard: deque[tuple[int, float]] = deque(maxlen=_MICROPHONE_MESSAGES_REMEMBERED)
         stub = asr_pb2_grpc.AsrServiceStub(context.channels.to(context.avatar, "asr"))
         self.link: Link[asr_pb2.TranscribeRequest] = Link(
             "asr",
@@ -66,9 +66,12 @@ class Asr:
         await self.link.send_control(asr_pb2.TranscribeRequest(hint=hint))
 
     def _reached(self, sample: int) -> float:
-        """When this sample of the microphone reached us."""
+        """When this sample of the microphone reached us; never earlier than is remembered."""
+        if not self._heard:
+            return asyncio.get_running_loop().time()
         newest, at = self._heard[-1]
-        return at - max(0.0, (newest - sample) / self._microphone.sample_rate_hertz)
+        behind = (newest - sample) / self._microphone.sample_rate_hertz
+        return max(self._heard[0][1], at - max(0.0, behind))
 
     def _passed_on(self, sample: int) -> float | None:
         """When the microphone's sample before ``sample`` was passed on, if that is remembered."""

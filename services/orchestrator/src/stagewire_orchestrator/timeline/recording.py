@@ -63,6 +63,10 @@ class Recording:
         avatar_id: Its profile.
         content: Whether words and loudness may be kept.
         now: Monotonic seconds.
+
+    Attributes:
+        trace_id: Its trace.
+        size: About how many bytes the record took when its last turn ended.
     """
 
     def __init__(self, session_id: str, avatar_id: str, *, content: bool, now: float) -> None:
@@ -70,6 +74,7 @@ class Recording:
         self.session_id = session_id
         self.content = content
         self.trace_id = ""
+        self.size = 0
         self._avatar_id = avatar_id
         self._began, self._start_time = now, datetime.now(UTC)
         self._latest = now
@@ -103,6 +108,7 @@ class Recording:
         self._latest, self._end_reason = now, reason
         for span in self._spans:
             span.end = now if span.end is None else span.end
+        self._measure()
 
     def _note_event(self, event: e.Event, now: float) -> None:
         match event:
@@ -207,6 +213,7 @@ class Recording:
             turn.avatar = summary.text
         for span in turn.spans.values():
             self._close(span, now)
+        self._measure()
 
     # --- keeping -----------------------------------------------------------------------------
 
@@ -271,15 +278,13 @@ class Recording:
 
     # --- telling -----------------------------------------------------------------------------
 
-    @property
-    def size(self) -> int:
-        """About how many bytes it takes."""
+    def _measure(self) -> None:
         entries = len(self._spans) + len(self._moments) + 2 * len(self._turns)
         texts = sum(len(span.text) for span in self._spans)
         for turn in self._turns:
             entries += len(turn.words)
             texts += len(turn.user) + len(turn.avatar) + len(turn.peaks.values)
-        return _ENTRY_BYTES * entries + texts + len(self._microphone.values)
+        self.size = _ENTRY_BYTES * entries + texts + len(self._microphone.values)
 
     def summary(self) -> model.Summary:
         """What a list of sessions shows of it."""

@@ -62,11 +62,10 @@ class Playback:
         return self._times[-1] if self._times else None
 
     def report(self, samples: int, now: float) -> None:
-        """The client has played so many by ``now``."""
-        if samples <= 0 or (self._samples and samples <= self._samples[-1]):
-            return
+        """The client has played so many by ``now``; 0 when it has just begun."""
         if not self._times:
-            self._times, self._samples = [now - samples / self._hertz, now], [0, samples]
+            self._times, self._samples = [now - samples / self._hertz], [0]
+        if samples <= self._samples[-1]:
             return
         resumed = now - (samples - self._samples[-1]) / self._hertz
         if resumed - self._times[-1] > _PAUSE_SECONDS:  # the loudspeaker ran dry, and went on

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TypeVar
 
 from stagekit.audio import Samples
@@ -99,11 +100,13 @@ class Engine:
             return started, decode()
 
         # Counted until the thread is done, also when nobody waits for it any more.
-        future = self._decoders.submit(timed)
+        future = self._decoders.submit(copy_context().run, timed)
         self._decoding.add(future)
         future.add_done_callback(self._decoding.discard)
         return await asyncio.wrap_future(future)
 
     @staticmethod
     async def _on(pool: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
-        return await asyncio.get_running_loop().run_in_executor(pool, work)
+        # With the session that a line of the log names.
+        run = copy_context().run
+        return await asyncio.get_running_loop().run_in_executor(pool, run, work)

@@ -13,6 +13,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 from stagekit.errors import StageError
@@ -147,7 +148,8 @@ class Engine:
             # Calls back after each stretch of prompt, so that a cancel is noticed there too.
             "return_progress": True,
         }
-        self._threads.submit(self._run, body, completion)
+        # With the session that a line of the log names.
+        self._threads.submit(copy_context().run, self._run, body, completion)
         return completion
 
     def _run(self, body: Mapping[str, Any], completion: Completion) -> None:

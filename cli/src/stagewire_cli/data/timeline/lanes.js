@@ -1,5 +1,5 @@
 "use strict";
-// Draws the session that is in #data. Times are milliseconds after its beginning.
+// Draws the session that is in #data as lanes. Times are milliseconds after its beginning.
 const told = JSON.parse(document.getElementById("data").textContent);
 const byId = (id) => document.getElementById(id);
 const LEFT = 98, RIGHT = 14, AXIS = 26;
@@ -13,6 +13,11 @@ for (const [lane, , height] of LANES) { TOPS[lane] = bottom; bottom += height + 
 const HEIGHT = bottom + 4;
 const LONGEST = Math.max(1000, told.session.duration, ...told.spans.map((span) => span.end ?? span.start));
 const turns = new Map(told.turns.map((turn) => [turn.turn, turn]));
+const wordsOf = new Map();
+for (const word of told.words) {
+  if (!wordsOf.has(word.turn)) wordsOf.set(word.turn, []);
+  wordsOf.get(word.turn).push(word);
+}
 let view = [0, LONGEST];
 let chosen = 0;
 
@@ -171,10 +176,12 @@ function drawSaid(parent) {
     const next = said[k + 1]?.[0] ?? LONGEST;
     if (visible(start, Math.max(end, next))) label(parent, text, Math.max(x(start), LEFT + 4), x(next) - 8, TOPS.user + 16);
   });
-  for (const turn of told.turns) {
-    if (turn.total === null || !visible(turn.asked_at, turn.asked_at + turn.total)) continue;
-    svg(parent, "text", { x: x(turn.asked_at + turn.total) + 6, y: TOPS.response + 19, class: "big", "pointer-events": "none" }, time(turn.total));
-  }
+  const answers = told.turns.filter((turn) => turn.total !== null);
+  answers.forEach((turn, k) => {
+    const end = turn.asked_at + turn.total, at = x(end) + 6;
+    const room = x(answers[k + 1]?.asked_at ?? Infinity) - at;
+    if (visible(turn.asked_at, end) && room > 48) svg(parent, "text", { x: at, y: TOPS.response + 19, class: "big", "pointer-events": "none" }, time(turn.total));
+  });
 }
 
 /** As much of a text as there is room for. */
@@ -188,13 +195,13 @@ function label(parent, text, from, to, y) {
 /** The avatar's words at their times where they have room, else a turn's text as one line. */
 function drawWords(parent) {
   const y = TOPS.avatar + 70;
-  told.turns.forEach((turn) => {
-    const words = told.words.filter((word) => word.turn === turn.turn);
-    if (!words.length || !visible(words[0].start, words.at(-1).end)) return;
+  const spoken = [...wordsOf];
+  spoken.forEach(([number, words], place) => {
+    const next = spoken[place + 1]?.[1][0].start ?? LONGEST;
+    if (!visible(words[0].start, Math.max(words.at(-1).end, next))) return;
     const fits = words.every((word, k) => !words[k + 1] || x(words[k + 1].start) - x(word.start) > word.text.length * 6.1 + 2);
     if (!fits) {
-      const next = Math.min(LONGEST, ...told.words.filter((word) => word.turn > turn.turn).map((word) => word.start));
-      if (x(next) > LEFT + 30) label(parent, turn.avatar, Math.max(x(words[0].start), LEFT + 4), x(next) - 8, y);
+      label(parent, turns.get(number)?.avatar, Math.max(x(words[0].start), LEFT + 4), x(next) - 8, y);
       return;
     }
     for (const word of words) {
@@ -286,119 +293,3 @@ byId("in").addEventListener("click", () => zoom(0.6));
 byId("out").addEventListener("click", () => zoom(1.6));
 byId("fit").addEventListener("click", () => show(0, LONGEST));
 new ResizeObserver(() => show(view[0], view[1] - view[0])).observe(lanes);
-
-// --- the turns -------------------------------------------------------------------------------------
-
-const sounding = told.turns.filter((turn) => turn.reason !== "SUPERSEDED");
-
-function strip(parent, turn) {
-  const line = html(parent, "span", "", "strip");
-  for (const part of turn.parts) {
-    const piece = html(line, "i");
-    piece.style.flex = `${part.milliseconds} 0 0`;
-    piece.style.background = hue(part.name);
-  }
-}
-
-function listTurns() {
-  for (const turn of sounding) {
-    const button = html(html(byId("list"), "li"), "button");
-    button.type = "button";
-    button.dataset.turn = turn.turn;
-    html(button, "b", turn.user || (turn.total === null ? turn.avatar || "greeting" : `turn ${turn.turn}`));
-    html(button, "span", turn.total === null ? "" : time(turn.total));
-    html(button, "small", `turn ${turn.turn} · ${turn.reason.toLowerCase() || "going on"}`);
-    if (turn.total !== null) strip(button, turn);
-    button.addEventListener("click", () => { choose(turn.turn); look(turn); });
-  }
-}
-
-/** Shows a turn's stretch of time: a little before the question ended to a little after the answer. */
-function look(turn) {
-  const spans = told.spans.filter((span) => span.turn === turn.turn);
-  const start = Math.min(turn.asked_at ?? Infinity, ...spans.map((span) => span.start));
-  const end = Math.max((turn.asked_at ?? 0) + (turn.total ?? 0), ...spans.map((span) => span.end ?? LONGEST));
-  if (Number.isFinite(start)) show(start - 1500, end - start + 2500);
-}
-
-function choose(number) {
-  chosen = number;
-  for (const button of byId("list").querySelectorAll("button")) button.setAttribute("aria-pressed", Number(button.dataset.turn) === number);
-  const detail = byId("detail"), turn = turns.get(number);
-  detail.replaceChildren();
-  if (!turn) return html(detail, "p", "No turn yet.", "note");
-  const head = html(detail, "h2", turn.total === null ? `Turn ${number}` : time(turn.total));
-  html(head, "small", turn.total === null ? turn.reason.toLowerCase() : `from the user's last sound to the avatar's first · turn ${number}, ${turn.reason.toLowerCase() || "going on"}`);
-  const talk = html(detail, "dl", "", "talk");
-  if (turn.user) { html(talk, "dt", "user"); html(talk, "dd", turn.user); }
-  if (turn.avatar) {
-    html(talk, "dt", "avatar");
-    const said = html(talk, "dd", turn.avatar.slice(0, turn.reason ? turn.heard_characters : undefined));
-    if (turn.reason && turn.heard_characters < turn.avatar.length) html(said, "s", turn.avatar.slice(turn.heard_characters)).title = "not heard";
-  }
-  for (const moment of told.moments.filter((moment) => moment.turn === number && moment.kind === "fault")) html(detail, "p", moment.text, "fault");
-  if (turn.total !== null) waterfall(detail, turn);
-  draw();
-}
-
-function waterfall(parent, turn) {
-  const rows = html(html(parent, "table"), "tbody");
-  const most = Math.max(...turn.parts.map((part) => part.milliseconds));
-  let at = 0;
-  for (const part of turn.parts) {
-    const row = html(rows, "tr", "", part.milliseconds === most ? "most" : part.milliseconds < 1 ? "slight" : "");
-    html(row, "th", plain(part.name)).scope = "row";
-    const bar = html(html(html(row, "td"), "div", "", "track"), "i");
-    bar.style.left = `${(100 * at) / turn.total}%`;
-    bar.style.width = `${(100 * part.milliseconds) / turn.total}%`;
-    bar.style.background = hue(part.name);
-    html(row, "td", time(part.milliseconds));
-    tip(row, told.meanings[part.name] ?? plain(part.name));
-    at += part.milliseconds;
-  }
-  const sum = html(rows, "tr", "", "sum");
-  html(sum, "th", "sum");
-  html(sum, "td");
-  html(sum, "td", time(turn.total));
-}
-
-// --- the head --------------------------------------------------------------------------------------
-
-function head() {
-  const { session } = told;
-  document.title = `${session.session_id} · stagewire timeline`;
-  const name = session.avatar_id[0].toUpperCase() + session.avatar_id.slice(1);
-  html(byId("title"), "span", `A conversation with ${name}`);
-  html(byId("title"), "small", session.session_id);
-  byId("about").textContent = `${new Date(session.start_time).toLocaleString()} · ${session.end_reason || "still going on"} · trace ${session.trace_id}`;
-  const cut = told.moments.filter((moment) => moment.kind === "interruption").length;
-  const faults = told.moments.filter((moment) => moment.kind === "fault").length;
-  const totals = told.turns.map((turn) => turn.total).filter((total) => total !== null);
-  const figures = [
-    [clock(session.duration, 1000), "long"], [session.turns, "turns"],
-    [session.median_total === null ? "–" : time(session.median_total), "median response"],
-    [totals.length ? time(Math.max(...totals)) : "–", "slowest"], [cut, "interruptions"],
-  ];
-  if (faults) figures.push([faults, "faults"]);
-  for (const [value, label] of figures) {
-    const figure = html(byId("figures"), "div");
-    html(figure, "dt", label);
-    html(figure, "dd", String(value));
-  }
-  const legend = [["asr", "until the first output"], ["network", "network and proxy"], ["wait", "waiting"]];
-  for (const [lane, label] of legend) {
-    const item = html(byId("legend"), "li");
-    html(item, "i").style.background = lane === "asr" ? "linear-gradient(90deg, var(--asr), var(--llm), var(--tts))" : color(lane);
-    html(item, "span", label);
-  }
-  const later = html(byId("legend"), "li");
-  html(later, "i").style.cssText = "background: linear-gradient(90deg, var(--asr), var(--llm), var(--tts)); opacity: .35";
-  html(later, "span", "more output");
-  if (!told.content) html(byId("legend"), "li", "words and sound were not kept: STAGEWIRE_ORCHESTRATOR_TIMELINE_CONTENT");
-  if (told.dropped) html(byId("legend"), "li", `${told.dropped} older entries were forgotten`);
-}
-
-head();
-listTurns();
-const slowest = [...sounding].sort((a, b) => (b.total ?? -1) - (a.total ?? -1))[0];
-choose(slowest?.turn ?? 0);
