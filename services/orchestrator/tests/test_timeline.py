@@ -108,7 +108,7 @@ def test_reasons_that_are_newer_than_this_version_harm_nothing() -> None:
     d.voice(turn, 1)
     d.feed(e.EgressEnded(turn, newer, 0))
     told = d.recording.timeline()
-    assert [m.text for m in told.moments if m.kind == "fault"] == ["999: asr: new"]
+    assert [m.text for m in told.moments if m.kind == "fault"] == ["UNKNOWN: asr: new"]
     assert told.turns[0].reason == "999"
 
 
