@@ -1,9 +1,10 @@
 // Builds the page into the package that serves it: node build.mjs [folder]
 
 import { build } from "esbuild";
-import { cp, mkdir } from "node:fs/promises";
+import { cp, mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import path from "node:path";
+import { licences } from "./licences.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const packaged = "../services/orchestrator/src/stagewire_orchestrator/static";
@@ -19,6 +20,7 @@ await build({
     stagewire: "src/index.ts",
     capture: "src/audio/capture-worklet.ts",
     playback: "src/audio/playback-worklet.ts",
+    livekit: "src/client/livekit.ts",
   },
   format: "esm",
   outdir: out,
@@ -29,3 +31,4 @@ await cp(path.join(here, "head/NOTICE.md"), path.join(out, "head/NOTICE.md"));
 for (const file of ["index.html", "icon.svg"]) {
   await cp(path.join(here, "src/page", file), path.join(out, file));
 }
+await writeFile(path.join(out, "livekit.LICENSES.txt"), await licences("livekit-client"));

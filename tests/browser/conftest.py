@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -18,10 +19,13 @@ from browser.tools import chromium
 from playwright.async_api import Browser, Locator, Page, async_playwright
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
+from support.livekit import any_server
 from support.stack import Stack
 
 # Mesa's software renderer takes half the time of Chromium's own.
 _DRAWING = ("--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist")
+# LiveKit's server is on loopback.
+_ROOMS = ("--allow-loopback-in-peer-connection",)
 _MICROPHONE = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 
 # A greeting would be the first turn.
@@ -54,12 +58,14 @@ class Visit:
 
     Attributes:
         page: Playwright's page.
+        asked: Every address that it asked for.
         strangers: Requests that went anywhere but to the stack.
         errors: Errors of the page's scripts, of its policy, and messages that egress refused.
         sent: JSON messages that went to egress.
     """
 
     page: Page
+    asked: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     sent: list[dict[str, Any]] = field(default_factory=list)
@@ -135,9 +141,18 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
     chromium()
     ports = Ports.free()
     logs = tmp_path_factory.mktemp("logs")
-    extra = {"orchestrator": _AVATARS}
-    async with Supervisor(services(ports, extra=extra), logs) as supervisor:
-        yield Stack(supervisor, ports)
+    environment = dict(_AVATARS)
+    with any_server() as livekit:
+        if livekit is not None:
+            key, secret = livekit.keys
+            environment |= {
+                "LIVEKIT_URL": livekit.url,
+                "LIVEKIT_API_KEY": key,
+                "LIVEKIT_API_SECRET": secret,
+            }
+        extra = {"orchestrator": environment}
+        async with Supervisor(services(ports, extra=extra), logs) as supervisor:
+            yield Stack(supervisor, ports, livekit=livekit)
 
 
 @asynccontextmanager
@@ -158,9 +173,13 @@ async def beside(
 Visitor = Callable[..., Awaitable[Visit]]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def visit(stack: Stack) -> AsyncIterator[Visitor]:
-    """Opens the page: with a recording as microphone, or without any."""
+@asynccontextmanager
+async def visitors(url: str, *others: str) -> AsyncIterator[Visitor]:
+    """Opens the page at ``url``: with a recording as microphone, or without any.
+
+    What it asks anybody for but the page's own server and ``others`` (host:port) is a stranger's.
+    """
+    mine = tuple(f"{scheme}://{host}/" for scheme in ("ws", "http") for host in others)
     async with AsyncExitStack() as leaving:
 
         async def open_(
@@ -169,8 +188,9 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
             again: bool = False,
             query: str = "render=none",
             flags: tuple[str, ...] = (),
-            url: str = stack.url,
+            url: str = url,
         ) -> Visit:
+            flags += _ROOMS
             if microphone is not None:
                 once = "" if again else "%noloop"
                 flags += (*_MICROPHONE, f"--use-file-for-fake-audio-capture={microphone}{once}")
@@ -179,8 +199,8 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
             made = Visit(page)
 
             def follow(asked: str) -> None:
-                mine = (f"{url}/", f"ws://127.0.0.1:{stack.ports.egress_websocket}/")
-                if not asked.startswith(mine):
+                made.asked.append(asked)
+                if not asked.startswith((f"{url}/", *mine)):
                     made.strangers.append(asked)
 
             def overhear(message: str | bytes) -> None:
@@ -204,3 +224,13 @@ async def visit(stack: Stack) -> AsyncIterator[Visitor]:
             return made
 
         yield open_
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visit(stack: Stack) -> AsyncIterator[Visitor]:
+    """Opens the page of the running services."""
+    others = [f"127.0.0.1:{stack.ports.egress_websocket}"]
+    if stack.livekit is not None:
+        others.append(urlsplit(stack.livekit.url).netloc)
+    async with visitors(stack.url, *others) as visitor:
+        yield visitor

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from fake_orchestrator import RATE, FakeOrchestrator
 
@@ -18,14 +20,24 @@ def microphone_audio(orchestrator: FakeOrchestrator, first: int = 0) -> np.ndarr
     return np.frombuffer(data, np.int16).astype(np.float32) / 32768
 
 
-async def speak(orchestrator: FakeOrchestrator, turn: int, pcm: bytes, end: bool = True) -> int:
-    """Sends a turn in 40 ms chunks with a 25 fps frame of motion each; returns its samples."""
+def _position(start: int) -> bytes:
+    return start.to_bytes(4, "big")
+
+
+async def speak(
+    orchestrator: FakeOrchestrator,
+    turn: int,
+    pcm: bytes,
+    end: bool = True,
+    payload: Callable[[int], bytes] = _position,
+) -> int:
+    """Sends a turn in 40 ms chunks with a payload of motion each; returns its samples."""
     await orchestrator.say(turn_start={"turn": turn})
     step = RATE // 25
     for start in range(0, len(pcm) // 2, step):
         data = pcm[2 * start : 2 * (start + step)]
         await orchestrator.say(audio={"turn": turn, "audio": {"data": data, "start_sample": start}})
-        frame = {"payload": start.to_bytes(4, "big"), "start_sample": start}
+        frame = {"payload": payload(start), "start_sample": start}
         await orchestrator.say(motion={"turn": turn, "end_sample": start + step, **frame})
     if end:
         await orchestrator.say(end_of_turn={"turn": turn})

@@ -5,5 +5,6 @@ export { loadModel, type Model } from "./avatar/model.ts";
 export { Renderer, type Pose } from "./avatar/renderer.ts";
 export { avatars, createSession, type Created } from "./client/api.ts";
 export { connect, Session, type Options, type SessionEvents } from "./client/session.ts";
-export type { Listener, Transport } from "./client/transport.ts";
+export type { Joined, Listener, Transport } from "./client/transport.ts";
+export { transportOf } from "./client/choice.ts";
 export { WebSocketTransport } from "./client/websocket.ts";

@@ -203,10 +203,12 @@ def _next(services: list[stack.Service], ports: stack.Ports, public: int) -> str
         behind += f"  envoy      http://127.0.0.1:{ports.envoy_admin} (its admin page)\n"
     if "phoenix" in names:
         behind += f"  traces     http://localhost:{ports.phoenix}\n"
+    room = f"\n  in a LiveKit room:       http://localhost:{public}/?transport=livekit"
+    in_room = room if os.environ.get("LIVEKIT_URL") else ""
     return f"""\
 serving; Ctrl-C stops everything
 
-  talk to it in a browser: http://localhost:{public}
+  talk to it in a browser: http://localhost:{public}{in_room}
 
   sessions   http://127.0.0.1:{public}/v1/sessions
              gRPC on 127.0.0.1:{grpc}

@@ -185,6 +185,10 @@ def _service(
         for target in STAGES[:-1]:
             if target not in replaced(user):
                 environment[_target(target)] = _address(target, ports, envoy)
+        if "egress" not in replaced(user) and not user.keys() & _EGRESS_ELSEWHERE:
+            own = f"ws://{_LOOPBACK}:{ports.egress_websocket}"
+            public = f"ws://localhost:{ports.public}"
+            environment["STAGEWIRE_ORCHESTRATOR_PAGE_WEBSOCKETS"] = public if envoy else own
     if stage == "egress":
         told = {"STAGEWIRE_EGRESS_SESSION_TARGET": _address("orchestrator", ports, envoy)}
         if envoy:
@@ -211,6 +215,15 @@ def _variable(port: str) -> str:
 def _target(stage: str) -> str:
     return f"STAGEWIRE_ORCHESTRATOR_{stage.upper()}_TARGET"
 
+
+# With one of these the user has said where clients join, or what the page's policy allows.
+_EGRESS_ELSEWHERE = frozenset(
+    {
+        "STAGEWIRE_EGRESS_PUBLIC_URL",
+        "STAGEWIRE_EGRESS_WEBSOCKET_HOST",
+        "STAGEWIRE_ORCHESTRATOR_PAGE_WEBSOCKETS",
+    }
+)
 
 # What MODELS=small tells the stages, beside their defaults.
 _SMALL: Mapping[str, Mapping[str, str]] = {

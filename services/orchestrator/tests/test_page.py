@@ -42,12 +42,52 @@ async def test_the_page_comes_with_a_policy_that_lets_nothing_of_others_in() -> 
 
 
 @pytest.mark.parametrize(
+    ("environment", "connects"),
+    [
+        ({}, "'self' ws: wss:"),
+        ({"page_websockets": "wss://egress.example.com"}, "'self' wss://egress.example.com"),
+        (
+            {"page_websockets": "ws://127.0.0.1:8081", "livekit_url": "ws://127.0.0.1:7880"},
+            "'self' ws://127.0.0.1:8081 ws://127.0.0.1:7880 http://127.0.0.1:7880",
+        ),
+        (
+            {
+                "page_websockets": "",
+                "livekit_url": "ws://inside:7880",
+                "livekit_public_url": "wss://us.livekit.cloud/path",
+            },
+            "'self' wss://us.livekit.cloud https://us.livekit.cloud "
+            "wss://*.livekit.cloud https://*.livekit.cloud",
+        ),
+    ],
+    ids=["anywhere", "egress", "room", "cloud"],
+)
+async def test_the_policy_names_egress_and_the_rooms_server(
+    environment: dict[str, str], connects: str
+) -> None:
+    keys = {"livekit_api_key": "key", "livekit_api_secret": "secret"}
+    settings = OrchestratorSettings(**{**keys, **environment})
+    async with client(connects=settings.page_connects()) as http:
+        answer = await http.get("/")
+        assert "connects" not in (await http.get("/page.json")).json()
+    assert f"connect-src {connects};" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("sources", ["https://a", "*", "ws://a; script-src *", "wss://a,b"])
+def test_the_policy_takes_nothing_but_websockets(sources: str) -> None:
+    with pytest.raises(ValueError, match="neither ws:, wss: nor an origin"):
+        OrchestratorSettings(page_websockets=sources)
+
+
+@pytest.mark.parametrize(
     ("name", "type_"),
     [
         ("app.js", "text/javascript"),
         ("capture.js", "text/javascript"),
         ("playback.js", "text/javascript"),
         ("stagewire.js", "text/javascript"),
+        ("livekit.js", "text/javascript"),
+        ("livekit.LICENSES.txt", "text/plain"),
         ("app.css", "text/css"),
         ("icon.svg", "image/svg+xml"),
         ("head/rig.glb", "model/gltf-binary"),

@@ -32,8 +32,8 @@ export class Capture implements Source {
   onSilenced = (_silenced: boolean): void => {};
 
   private constructor(
-    private readonly context: AudioContext,
     private readonly stream: MediaStream,
+    private readonly context: AudioContext | null = null,
   ) {
     for (const track of stream.getAudioTracks()) {
       track.onended = () => this.onEnded();
@@ -43,17 +43,22 @@ export class Capture implements Source {
   }
 
   /**
+   * Opens the microphone and hands it over as a track.
+   *
+   * Throws MicrophoneError when there is none, or it is not allowed.
+   */
+  static async track(publish: (track: MediaStreamTrack) => Promise<void>): Promise<Capture> {
+    const stream = await microphone();
+    await publish(stream.getAudioTracks()[0]);
+    return new Capture(stream);
+  }
+
+  /**
    * Opens the microphone and hands over frames of 20 ms at 16 kHz.
    *
    * Throws MicrophoneError when there is none, or it is not allowed.
    */
   static async open(workletUrl: string, frame: (pcm: Int16Array) => void): Promise<Capture> {
-    if (!navigator.mediaDevices) {
-      throw new MicrophoneError(
-        "unsupported",
-        "This browser gives no microphone to pages without HTTPS. Use https, or localhost; or type.",
-      );
-    }
     const stream = await microphone();
     const context = matching(stream);
     await context.audioWorklet.addModule(workletUrl);
@@ -61,7 +66,7 @@ export class Capture implements Source {
     node.port.onmessage = ({ data }: MessageEvent<Int16Array>) => frame(data);
     context.createMediaStreamSource(stream).connect(node);
     void context.resume(); // a browser that holds sound back keeps this waiting
-    return new Capture(context, stream);
+    return new Capture(stream, context);
   }
 
   /** A muted microphone sends silence: the recognizer's clock is the stream. */
@@ -70,17 +75,23 @@ export class Capture implements Source {
   }
 
   async resume(): Promise<void> {
-    await this.context.resume();
+    await this.context?.resume();
   }
 
   async close(): Promise<void> {
     this.onEnded = this.onSilenced = () => {};
     for (const track of this.stream.getTracks()) track.stop();
-    await this.context.close();
+    await this.context?.close();
   }
 }
 
 async function microphone(): Promise<MediaStream> {
+  if (!navigator.mediaDevices) {
+    throw new MicrophoneError(
+      "unsupported",
+      "This browser gives no microphone to pages without HTTPS. Use https, or localhost; or type.",
+    );
+  }
   const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: { ...audio, channelCount: 1 } });

@@ -1,6 +1,7 @@
 // The loudspeaker: hands samples to the audio thread and knows what sounds now.
 
 import { PlaybackClock } from "./clock.ts";
+import type { Player, Position } from "./player.ts";
 import type { Mark } from "./ring.ts";
 
 export type PlayerMessage =
@@ -9,15 +10,7 @@ export type PlayerMessage =
   | { type: "finish"; turn: number; samples: number }
   | { type: "flush"; turn: number };
 
-/** What the core does with sound; the LiveKit transport plays a track instead. */
-export interface Position {
-  readonly turn: number;
-  readonly sample: number;
-  readonly running: boolean;
-}
-
-export class Playback {
-  /** Called when the position is known anew, about 30 times a second while it plays. */
+export class Playback implements Player {
   onMark: (mark: Mark) => void = () => {};
   underruns = 0;
   private readonly clock = new PlaybackClock();
@@ -45,7 +38,10 @@ export class Playback {
     return new Playback(context, node);
   }
 
-  /** Where the sound comes from, for whoever records or measures it. */
+  get hertz(): number {
+    return this.context.sampleRate;
+  }
+
   get output(): AudioNode {
     return this.node;
   }
@@ -67,14 +63,12 @@ export class Playback {
     this.post({ type: "flush", turn });
   }
 
-  /** What the loudspeaker sounds now. */
   position(): Position | null {
     const { context } = this;
     const now = performance.now();
     return this.clock.at(Math.round(((now - this.zero(now)) / 1000) * context.sampleRate));
   }
 
-  /** When a frame of the device sounds (or did), on the clock of `performance.now()`. */
   soundsAt(frame: number): number {
     return this.zero(performance.now()) + (frame / this.context.sampleRate) * 1000;
   }

@@ -12,6 +12,8 @@ export interface Shown {
   readonly turn: number;
   readonly frameSample: number;
   readonly heardSample: number;
+  /** When, on the clock of `performance.now()`. */
+  readonly at: number;
 }
 
 const SHOWN_KEPT = 6000;
@@ -70,7 +72,12 @@ export class Avatar {
     if (!face || !drawn) return;
     const heard = this.session!.playback!.position();
     if (heard?.turn !== face.position.turn) return;
-    this.shown.push({ turn: heard.turn, frameSample: face.sample, heardSample: heard.sample });
+    this.shown.push({
+      turn: heard.turn,
+      frameSample: face.sample,
+      heardSample: heard.sample,
+      at: performance.now(),
+    });
     if (this.shown.length > SHOWN_KEPT) this.shown.shift();
   }
 }

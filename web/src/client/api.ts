@@ -9,7 +9,11 @@ export interface Avatar {
 }
 
 export interface Created {
-  readonly session: { readonly session_id: string; readonly trace_id?: string };
+  readonly session: {
+    readonly session_id: string;
+    readonly transport: "TRANSPORT_WEBSOCKET" | "TRANSPORT_LIVEKIT";
+    readonly trace_id?: string;
+  };
   readonly url: string;
   readonly client_token: string;
 }
@@ -24,6 +28,8 @@ export interface PageSettings {
 }
 
 export interface Asking {
+  /** How the session is joined: over egress' WebSocket, or in a LiveKit room. */
+  readonly transport?: "websocket" | "livekit";
   /** An API key; goes to the orchestrator only. */
   readonly key?: string;
   /** Who creates the session in the orchestrator's place, answering as it does; gets cookies. */
@@ -47,13 +53,16 @@ export const avatars = async (): Promise<Avatar[]> =>
 export const settings = (): Promise<PageSettings> => answer("/page.json");
 
 /** Creates a session; throws an ApiError when the server refuses or is away. */
-export function createSession(avatarId: string, { key, url }: Asking = {}): Promise<Created> {
+export function createSession(
+  avatarId: string,
+  { transport = "websocket", key, url }: Asking = {},
+): Promise<Created> {
   const headers: Record<string, string> = { "content-type": "application/json" };
   if (key && !url) headers.authorization = `Bearer ${key}`;
   return answer(url || "/v1/sessions", {
     method: "POST",
     headers,
-    body: JSON.stringify({ avatar_id: avatarId, transport: "websocket" }),
+    body: JSON.stringify({ avatar_id: avatarId, transport }),
     credentials: url ? "include" : "same-origin",
   });
 }

@@ -3,10 +3,13 @@
 import { Capture } from "../audio/capture.ts";
 import { FirstSound } from "../audio/first-sound.ts";
 import { Microphone, type MicrophoneState } from "../audio/microphone.ts";
-import { Playback, type Position } from "../audio/playback.ts";
+import { Playback } from "../audio/playback.ts";
+import type { Player, Position } from "../audio/player.ts";
 import type { Mark } from "../audio/ring.ts";
 import { IdleLoop } from "../motion/idle.ts";
 import { Timeline, type Shown } from "../motion/timeline.ts";
+import type { Created } from "./api.ts";
+import { beside, transportOf } from "./choice.ts";
 import { Emitter } from "./emitter.ts";
 import type { Joined, Listener, Motion, SessionEvent, Transport, Voice, Word } from "./transport.ts";
 
@@ -39,9 +42,17 @@ export interface SessionEvents {
 }
 
 export interface Options {
-  readonly transport: Transport;
-  /** Where the two worklets are served. */
-  readonly worklets: { readonly capture: string; readonly playback: string };
+  /** What `createSession` returned: it says over which transport the session is joined. */
+  readonly session?: Created;
+  /** A transport of your own, instead. */
+  readonly transport?: Transport;
+  /** Where the two worklets are served; by default beside this file. */
+  readonly worklets?: Worklets;
+}
+
+interface Worklets {
+  readonly capture: string;
+  readonly playback: string;
 }
 
 const REPORT_EVERY = 100;
@@ -49,19 +60,23 @@ const REPORT_EVERY = 100;
 const LIPS_LATE = 500;
 
 /** Joins a session. Call it from a click, so that the browser lets it sound. */
-export function connect(options: Options): Session {
-  return new Session(options);
+export async function connect({ session: created, transport, worklets }: Options): Promise<Session> {
+  const chosen = transport ?? (created && (await transportOf(created)));
+  if (!chosen) throw new TypeError("connect needs a session, or a transport");
+  const packaged = { capture: beside("capture.js"), playback: beside("playback.js") };
+  const session = new Session(chosen, worklets ?? packaged);
+  // In a later task, so that the caller can listen first.
+  setTimeout(() => session.open());
+  return session;
 }
 
 export class Session extends Emitter<SessionEvents> implements Listener {
   state: ConversationState = "starting";
-  playback: Playback | null = null;
+  playback: Player | null = null;
   timeline: Timeline | null = null;
   /** What the face does between turns; null where the motion engine leaves that to the client. */
   idle: IdleLoop | null = null;
-  private readonly transport: Transport;
-  private readonly worklets: Options["worklets"];
-  private waiting: ((playback: Playback) => void)[] = [];
+  private waiting: ((playback: Player) => void)[] = [];
   private opening: Promise<void> | null = null;
   private readonly microphone: Microphone;
   private words: Word[] = [];
@@ -71,23 +86,27 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private reported = { turn: 0, sample: 0, stopped: false };
   private serverState: ConversationState = "starting";
   private isSounding = false;
+  private isLost = false;
   private lips = { moving: true, ever: true };
   private isClosed = false;
 
-  constructor(options: Options) {
+  constructor(
+    private readonly transport: Transport,
+    private readonly worklets: Worklets,
+  ) {
     super();
-    this.transport = options.transport;
-    this.worklets = options.worklets;
     this.microphone = new Microphone(
-      () => Capture.open(this.worklets.capture, (pcm) => this.transport.microphone(pcm)),
+      () => this.openCapture(),
       (state) => this.emit("microphone", state),
       navigator.mediaDevices,
     );
-    // In the next task, so that the caller can listen first.
-    queueMicrotask(() => {
-      this.emit("connection", { state: "connecting", message: "Connecting…" });
-      this.transport.open(this);
-    });
+  }
+
+  /** Joins; `connect` does this. */
+  open(): void {
+    if (this.isClosed) return;
+    this.emit("connection", { state: "connecting", message: "Connecting…" });
+    this.transport.open(this);
   }
 
   /** Opens the microphone, mutes it, or lets it go on; never throws, tells `microphone`. */
@@ -135,7 +154,8 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   joined(joined: Joined): void {
     this.timeline ??= new Timeline(joined.motionCodec, joined.voiceHertz);
     this.idle ??= IdleLoop.from(joined.motionCodec, joined.motionRate, joined.idle);
-    this.opening ??= this.openPlayback(joined.voiceHertz);
+    this.opening ??= this.openPlayback(joined);
+    this.isLost = false;
     this.emit("connection", { state: "open", message: "" });
     if (!joined.motionCodec) this.tellLips(false, false);
   }
@@ -151,7 +171,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
 
   voice({ turn, start, pcm }: Voice): void {
     if (start === 0) this.firstSound.arrived(turn, performance.now());
-    this.withPlayback((playback) => playback.push(turn, start, pcm));
+    this.withPlayback((playback) => playback.push?.(turn, start, pcm));
   }
 
   motion(motion: Motion): void {
@@ -197,6 +217,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   lost(reason: string): void {
+    this.isLost = true;
     this.emit("connection", { state: "reconnecting", message: reason });
   }
 
@@ -209,8 +230,19 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     if (turn === this.wordsTurn) this.words.push(...words);
   }
 
-  private async openPlayback(hertz: number): Promise<void> {
-    const playback = await Playback.open(hertz, this.worklets.playback);
+  spoken(turn: number, characters: number): void {
+    this.emit("progress", { turn, characters });
+  }
+
+  private openCapture(): Promise<Capture> {
+    const { transport, worklets } = this;
+    if (transport.publish) return Capture.track((track) => transport.publish!(track));
+    return Capture.open(worklets.capture, (pcm) => transport.microphone?.(pcm));
+  }
+
+  private async openPlayback(joined: Joined): Promise<void> {
+    const opened = this.transport.openPlayer?.(joined);
+    const playback = await (opened ?? Playback.open(joined.voiceHertz, this.worklets.playback));
     const { context } = playback;
     playback.onMark = (mark) => this.marked(mark);
     const check = (): void => this.emit("blocked", context.state !== "running" && !this.isClosed);
@@ -223,7 +255,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   }
 
   /** Media may come before the audio device is open. */
-  private withPlayback(call: (playback: Playback) => void): void {
+  private withPlayback(call: (playback: Player) => void): void {
     if (this.playback) call(this.playback);
     else this.waiting.push(call);
   }
@@ -247,7 +279,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     else if (mark.over !== "flushed") this.ranOut(mark, playback);
   }
 
-  private goesOn(mark: Mark, playback: Playback): void {
+  private goesOn(mark: Mark, playback: Player): void {
     this.firstSound.sounds(mark.turn, playback.soundsAt(mark.frame - mark.sample));
     const now = performance.now();
     const position = playback.position();
@@ -265,7 +297,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
    *
    * A server that is not told would take a voice that comes slowly for a stuck client.
    */
-  private ranOut(mark: Mark, playback: Playback): void {
+  private ranOut(mark: Mark, playback: Player): void {
     setTimeout(
       () => {
         this.report(mark.turn, mark.sample, false);
@@ -281,7 +313,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     if (turn < reported.turn || (turn === reported.turn && reported.stopped)) return;
     const before = turn === reported.turn ? reported.sample : 0;
     this.reported = { turn, sample: Math.max(before, Math.floor(sample)), stopped };
-    this.transport.playback(turn, this.reported.sample, stopped, this.firstSound.of(turn));
+    this.transport.playback?.(turn, this.reported.sample, stopped, this.firstSound.of(turn));
   }
 
   private progress(turn: number, sample: number): void {
@@ -293,7 +325,7 @@ export class Session extends Emitter<SessionEvents> implements Listener {
   private checkLips({ turn, sample, running }: Position): void {
     if (!running || !this.lips.ever || !this.playback) return;
     if (this.timeline?.face(turn, sample)) this.tellLips(true);
-    else if (sample > (LIPS_LATE / 1000) * this.playback.context.sampleRate) this.tellLips(false);
+    else if (sample > (LIPS_LATE / 1000) * this.playback.hertz) this.tellLips(false);
   }
 
   private tellLips(moving: boolean, ever = true): void {
@@ -312,7 +344,8 @@ export class Session extends Emitter<SessionEvents> implements Listener {
     const state = this.isSounding ? "speaking" : this.serverState;
     if (state === this.state) return;
     this.state = state;
-    this.emit("state", state);
+    // Without a connection the last sound fades out, and that is no news.
+    if (!this.isLost) this.emit("state", state);
   }
 }
 

@@ -1,5 +1,7 @@
 // What the client needs from a transport; the WebSocket and a LiveKit room both fit behind it.
 
+import type { Player } from "../audio/player.ts";
+
 /** What the server said when the session was joined. */
 export interface Joined {
   readonly sessionId: string;
@@ -63,6 +65,8 @@ export interface Listener {
   voice(voice: Voice): void;
   motion(motion: Motion): void;
   wordsOf(turn: number, words: readonly Word[]): void;
+  /** So much of the turn's text, in code points, sounds now; where no words are told. */
+  spoken(turn: number, characters: number): void;
   endOfTurn(turn: number, samples: number): void;
   /** Be silent now: this turn and older ones are over. */
   interrupted(turn: number): void;
@@ -79,7 +83,11 @@ export interface Transport {
   /** Connects, and connects again when the network drops, until it is closed. */
   open(listener: Listener): void;
   /** 16-bit samples at 16 kHz, without pauses while the microphone is on. */
-  microphone(pcm: Int16Array): void;
+  microphone?(pcm: Int16Array): void;
+  /** Takes the microphone as a track instead, for transports that bring their own sound. */
+  publish?(track: MediaStreamTrack): Promise<void>;
+  /** Plays the voice by itself: the listener gets no samples. */
+  openPlayer?(joined: Joined): Promise<Player>;
   text(text: string): void;
   interrupt(): void;
   /**
@@ -87,7 +95,7 @@ export interface Transport {
    *
    * `buffered`: milliseconds from the arrival of the turn's first voice to its sounding, if known.
    */
-  playback(turn: number, playedSamples: number, stopped: boolean, buffered?: number): void;
+  playback?(turn: number, playedSamples: number, stopped: boolean, buffered?: number): void;
   /** Leaves. */
   close(): void;
 }

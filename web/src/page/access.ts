@@ -43,7 +43,8 @@ export class Access {
   }
 
   /** Creates a session; null when the visitor must show another key, which is then said. */
-  async create(avatarId: string): Promise<api.Created | null> {
+  async create(avatarId: string, asked: string | null): Promise<api.Created | null> {
+    const transport = asked === "livekit" ? "livekit" : "websocket";
     const { sessions_url: url } = this.settings;
     if (this.lacksKey) this.key = this.field.value.trim();
     if (this.lacksKey) {
@@ -51,7 +52,7 @@ export class Access {
       return null;
     }
     try {
-      const created = await api.createSession(avatarId, { key: this.key, url });
+      const created = await api.createSession(avatarId, { transport, key: this.key, url });
       this.field.value = "";
       this.say("");
       return created;

@@ -4,7 +4,6 @@ import type { MicrophoneState } from "../audio/microphone.ts";
 import { Avatar, type Render } from "../avatar/avatar.ts";
 import * as api from "../client/api.ts";
 import { connect, type Session } from "../client/session.ts";
-import { WebSocketTransport } from "../client/websocket.ts";
 import { Access } from "./access.ts";
 import { Alerts } from "./alerts.ts";
 import { Captions } from "./captions.ts";
@@ -13,7 +12,6 @@ import { Picker } from "./picker.ts";
 import { hasNoLoudspeaker, SoundCheck } from "./sound-check.ts";
 import { byId, hide } from "./dom.ts";
 
-const WORKLETS = { capture: "/capture.js", playback: "/playback.js" };
 const STATES: Record<string, string> = {
   off: "Ready when you are",
   connecting: "Connecting…",
@@ -104,16 +102,17 @@ class Page {
     this.isStarting = true;
     this.alerts.clear("problem");
     this.state("connecting");
+    // `?transport=livekit` talks in a LiveKit room.
+    const asked = new URLSearchParams(location.search).get("transport");
     try {
-      const created = await this.access.create(this.picker.chosen);
+      const created = await this.access.create(this.picker.chosen, asked);
       if (!created) {
         this.state("off");
         return;
       }
       this.captions.clear();
       this.latency.clear(this.traceOf(created));
-      const transport = new WebSocketTransport(created.url, created.client_token);
-      const session = connect({ transport, worklets: WORKLETS });
+      const session = await connect({ session: created });
       this.session = session;
       if (this.avatar) this.avatar.session = session;
       this.follow(session);

@@ -87,6 +87,7 @@ def page_settings(settings: OrchestratorSettings) -> PageSettings:
         trace_url=settings.trace_url,
         key_required=bool(settings.api_keys.get_secret_value().strip()),
         sessions_url=settings.page_sessions_url,
+        connects=settings.page_connects(),
     )
 
 

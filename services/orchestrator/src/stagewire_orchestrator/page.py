@@ -15,12 +15,10 @@ from pydantic import BaseModel, Field
 
 from stagewire_orchestrator.avatars import Avatar
 
-# Where the client's WebSocket is, only the session says: any wss:// may be connected to, and
-# nothing else leaves this origin but the question for a session, where somebody else answers it.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self' ws: wss:{sessions}; worker-src 'self'; base-uri 'none'; "
-    "form-action 'none'; frame-ancestors 'none'"
+    "connect-src {connects}; worker-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -58,12 +56,19 @@ class PageSettings(BaseModel):
         default="", description="Who creates the page's sessions; empty: this orchestrator."
     )
 
+    connects: list[str] = Field(
+        default=["ws:", "wss:"],
+        exclude=True,
+        description="Where its policy lets it connect, beside its own origin and that of "
+        "sessions_url.",
+    )
+
     @property
     def headers(self) -> dict[str, str]:
         """What every file of the page is served with."""
         url = urlsplit(self.sessions_url)
-        sessions = f" {url.scheme}://{url.netloc}" if url.netloc else ""
-        policy = _POLICY.format(sessions=sessions)
+        sessions = [f"{url.scheme}://{url.netloc}"] if url.netloc else []
+        policy = _POLICY.format(connects=" ".join(["'self'", *self.connects, *sessions]))
         return {"Content-Security-Policy": policy, **_SECURITY_HEADERS}
 
 

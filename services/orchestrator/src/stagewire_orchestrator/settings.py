@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -13,6 +14,7 @@ from stagekit.settings import StageSettings
 from stagewire_orchestrator.policy import Policy
 
 _PREFIX = "STAGEWIRE_ORCHESTRATOR_"
+_CLOUD = ".livekit.cloud"
 
 
 def _also(plain: str) -> AliasChoices:
@@ -37,6 +39,12 @@ class OrchestratorSettings(StageSettings):
         "",
         description="Where the page links a session's trace, with {trace_id} in it, such as "
         "http://localhost:16686/trace/{trace_id}; empty: no link.",
+    )
+    page_websockets: str = Field(
+        "ws: wss:",
+        description="Where the page's policy lets its WebSocket go: origins such as "
+        "wss://egress.example.com, with spaces between. As it is: anywhere, for only a session "
+        "says where its egress is. LiveKit's own address is allowed besides.",
     )
     page_sessions_url: str = Field(
         "",
@@ -145,6 +153,14 @@ class OrchestratorSettings(StageSettings):
             raise ValueError("must begin with ws:// or wss://")
         return value
 
+    @field_validator("page_websockets")
+    @classmethod
+    def _is_sources(cls, value: str) -> str:
+        for source in value.split():
+            if not re.fullmatch(r"wss?:(//[\w.*:\[\]-]+)?", source):
+                raise ValueError(f"{source!r} is neither ws:, wss: nor an origin with one of them")
+        return value
+
     @field_validator("page_sessions_url")
     @classmethod
     def _is_page_url(cls, value: str) -> str:
@@ -165,6 +181,19 @@ class OrchestratorSettings(StageSettings):
                 "ALLOW_ANONYMOUS=true if something in front of it decides who may call"
             )
         return self
+
+    def page_connects(self) -> list[str]:
+        """Where the page may connect beside its own origin: egress, and the rooms' server."""
+        sources = self.page_websockets.split()
+        livekit = urlsplit(self.livekit_public_url or self.livekit_url)
+        if livekit.netloc:
+            hosts = [livekit.netloc.rpartition("@")[2]]
+            if hosts[0].endswith(_CLOUD):  # its client also tries the project's other regions
+                hosts.append(f"*{_CLOUD}")
+            # By HTTP the client asks why it was not let in.
+            http = livekit.scheme.replace("ws", "http")
+            sources += [f"{scheme}://{host}" for host in hosts for scheme in (livekit.scheme, http)]
+        return sources
 
     def policy(self) -> Policy:
         """The conversation's numbers."""

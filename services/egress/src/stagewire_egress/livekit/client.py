@@ -317,6 +317,10 @@ class RoomClient:
         # Who left meanwhile has left unseen.
         self._audience.keep(self._room.remote_participants)
         self._audience.connection(True)
+        # Who was back before us was welcomed by nobody, and waits for it to go on.
+        for participant in self._room.remote_participants.values():
+            if participant.state == rtc.ParticipantState.PARTICIPANT_STATE_ACTIVE:
+                self._welcome(participant)
 
     def _disconnected(self, reason: rtc.DisconnectReason.ValueType) -> None:
         if reason == rtc.DisconnectReason.CLIENT_INITIATED:
