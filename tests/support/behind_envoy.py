@@ -225,7 +225,8 @@ async def behind_envoy(
 
 def _several(ports: Ports, egresses: int) -> list[Ports]:
     """The stack's ports, and for each further egress the same with other ones for that."""
-    others = ({"egress": free_port(), "egress_websocket": free_port()} for _ in range(egresses - 1))
+    own = [name for name in Ports.__dataclass_fields__ if name.startswith("egress")]
+    others = ({name: free_port() for name in own} for _ in range(egresses - 1))
     return [ports, *(replace(ports, **other) for other in others)]
 
 

@@ -99,6 +99,33 @@ def test_faults_are_moments() -> None:
     assert told.text.endswith(": llm: gone")
 
 
+def test_reasons_that_are_newer_than_this_version_harm_nothing() -> None:
+    d = Driver()
+    newer: Any = 999
+    d.feed(e.Noticed(error_pb2.Fault(code=14, reason=newer, message="asr: new")))
+    turn = d.ask("Hello.")
+    d.generate(turn, "Hi.")
+    d.voice(turn, 1)
+    d.feed(e.EgressEnded(turn, newer, 0))
+    told = d.recording.timeline()
+    assert [m.text for m in told.moments if m.kind == "fault"] == ["UNKNOWN: asr: new"]
+    assert told.turns[0].reason == "999"
+
+
+def test_what_a_stage_floods_is_not_kept() -> None:
+    d = Driver()
+    turn = d.ask("x" * 100_000)
+    d.words(turn, "a " * 5_000, 10)
+    d.feed(e.LlmDelta(turn, "y" * 100_000 + ". "), e.LlmDone(turn))
+    d.voice(turn, 1)
+    d.feed(e.Played(turn, 100), e.EgressEnded(turn, 1, CHUNK))
+    d.recording.end("over", d.now)
+    told = d.recording.timeline()
+    assert len(told.words) == 2_000
+    assert max(map(len, (told.turns[0].user, told.turns[0].avatar, told.spans[0].text))) == 4_000
+    assert d.recording.size < 1_000_000
+
+
 def test_a_pause_of_the_loudspeaker_moves_later_words() -> None:
     playback = Playback(1_000)
     assert playback.at(0) is None

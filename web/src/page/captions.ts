@@ -15,6 +15,11 @@ export class Captions {
   private user: HTMLLIElement | null = null;
   private name = "Avatar";
 
+  constructor() {
+    // The newest stays in sight when something beside it opens.
+    new ResizeObserver(() => this.scroll()).observe(this.log.parentElement!);
+  }
+
   clear(): void {
     this.log.replaceChildren();
     this.caption.textContent = "";

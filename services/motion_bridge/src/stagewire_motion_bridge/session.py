@@ -15,7 +15,7 @@ from google.protobuf import duration_pb2
 from stagekit.outbox import Outbox
 from stagekit.streams import AudioTrack, Commands, TurnFence
 from stagekit.turn_spans import TurnSpans
-from stagewire.common.v1 import error_pb2, timing_pb2, turn_pb2
+from stagewire.common.v1 import timing_pb2, turn_pb2
 from stagewire.motion_bridge.v1 import motion_bridge_pb2
 
 from stagewire_motion_bridge.backend import (
@@ -169,7 +169,7 @@ class Session:
             )
             await self._outbox.put(Response(playback=playback))
         elif isinstance(event, Degraded):
-            self._spans.fail(event.turn, error_pb2.ErrorReason.Name(event.reason))
+            self._spans.fail(event.turn, event.reason)
             degraded = motion_bridge_pb2.Degraded(
                 turn=event.turn, reason=event.reason, message=event.message
             )

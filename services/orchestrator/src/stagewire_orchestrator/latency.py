@@ -39,7 +39,8 @@ PARTS = {
     "motion_wait": "the wait for motion that did not come in time: the turn began without lips",
     "orchestrator": "the orchestrator's own time, and the wait for egress or a client to come back",
     "egress_network": "the way to egress: half of the way there and back",
-    "egress": "egress: until the sound was given to the client's connection",
+    "egress": "egress: until the sound was given to the client's connection; where a motion engine "
+    "publishes, until that said that it plays",
     "client_network": "the way to the client: half of the way there and back",
     "client_buffer": "the client: from the sound's arrival to the loudspeaker",
 }

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from stagekit import attributes as a
 from stagekit import tracing
-from stagekit.errors import StageError
+from stagekit.errors import reason_name
 from stagekit.tracing import CLIENT, Span
-from stagekit.turn_spans import end_reason
-from stagewire.common.v1 import error_pb2, turn_pb2
+from stagekit.turn_spans import FAILED, end_reason
+from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.session_event_pb2 import SessionEvent, TurnSummary
 from stagewire.common.v1.trace_pb2 import TraceContext
 
@@ -30,7 +30,6 @@ METHODS = {
     "motion_bridge": "stagewire.motion_bridge.v1.MotionBridgeService/Animate",
     "egress": "stagewire.egress.v1.EgressService/Deliver",
 }
-_FAILED = (turn_pb2.TURN_END_REASON_FAILED, turn_pb2.TURN_END_REASON_DEADLINE)
 
 
 @dataclass
@@ -166,9 +165,9 @@ class SessionSpans:
             turn.stages[stage].end(problem)
 
     def _lost(self, stage: str) -> None:
-        reason = error_pb2.ERROR_REASON_STAGE_UNREACHABLE
         for number in self._turns:
-            self._end_stage(number, stage, StageError(reason, "").reason_name)
+            problem = reason_name(error_pb2.ERROR_REASON_STAGE_UNREACHABLE)
+            self._end_stage(number, stage, problem)
 
     def _announced(self, event: SessionEvent) -> None:
         turn = self._turns.get(event.turn)
@@ -176,7 +175,7 @@ class SessionSpans:
             case "latency" if turn is not None:
                 self._metrics.sounded(turn.span, event.latency)
             case "notice":
-                reason = StageError(event.notice.reason, "").reason_name
+                reason = reason_name(event.notice.reason)
                 self._metrics.noticed(reason)
                 if turn is not None:
                     turn.problem = reason
@@ -195,9 +194,8 @@ class SessionSpans:
             }
         )
         turn.span.content(a.CONTENT_AVATAR, summary.text)
-        failed = summary.reason in _FAILED
         reason = end_reason(summary.reason)
-        self._end(number, reason, (turn.problem or reason) if failed else "")
+        self._end(number, reason, (turn.problem or reason) if summary.reason in FAILED else "")
 
     def _end(self, number: int, reason: str, problem: str) -> None:
         turn = self._turns.pop(number)

@@ -44,8 +44,8 @@ class Attribute(str):
 SESSION_ID = Attribute("session.id", "The session; on every span.")
 ERROR_TYPE = Attribute(
     "error.type",
-    "Why a span failed: a reason of docs/contract.md, or the kind of an unexpected error. On "
-    "metrics: what was refused or reported.",
+    "Why a span failed: a reason of docs/contract.md, a turn's end without one (`failed`, "
+    "`deadline`), or the kind of an unexpected error. On metrics: what was refused or reported.",
 )
 SERVER_ADDRESS = Attribute("server.address", "Host that a call goes to, as configured.")
 SERVER_PORT = Attribute("server.port", "Its port.")

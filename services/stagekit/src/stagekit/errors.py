@@ -81,7 +81,7 @@ class StageError(Exception):
     @property
     def reason_name(self) -> str:
         """The reason as ErrorInfo carries it, such as ``NOT_OPEN``."""
-        return Reason.Name(self.reason).removeprefix("ERROR_REASON_")
+        return reason_name(self.reason)
 
     @property
     def retryable(self) -> bool:
@@ -108,6 +108,12 @@ class StageError(Exception):
             details.append(any_pb2.Any())
             details[1].Pack(error_details_pb2.RetryInfo(retry_delay=delay))
         return status_pb2.Status(code=self.code.value[0], message=self.message, details=details)
+
+
+def reason_name(reason: error_pb2.ErrorReason.ValueType) -> str:
+    """A reason as ErrorInfo carries it; ``UNKNOWN`` for one that only a newer peer knows."""
+    known = reason in Reason.values()
+    return Reason.Name(reason).removeprefix("ERROR_REASON_") if known else "UNKNOWN"
 
 
 def _code_of(reason: error_pb2.ErrorReason.ValueType) -> grpc.StatusCode:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from stagewire.common.v1.error_pb2 import ErrorReason
 from stagewire.common.v1.timing_pb2 import StageTiming
 from stagewire.common.v1.trace_pb2 import TraceContext
-from stagewire.common.v1.turn_pb2 import TURN_END_REASON_FAILED, TurnEndReason
+from stagewire.common.v1.turn_pb2 import (
+    TURN_END_REASON_DEADLINE,
+    TURN_END_REASON_FAILED,
+    TurnEndReason,
+)
 
 from stagekit import attributes as a
+from stagekit.errors import reason_name
 from stagekit.metrics import StageMetrics
 from stagekit.tracing import SERVER, Attributes, Span
+
+FAILED = (TURN_END_REASON_FAILED, TURN_END_REASON_DEADLINE)
+"""Ends that are errors."""
 
 
 class TurnSpans:
@@ -43,20 +52,20 @@ class TurnSpans:
         if turn in self._open and name not in self._parts[turn]:
             self._parts[turn][name] = self._open[turn].child(name)
 
-    def fail(self, turn: int, reason: str) -> None:
+    def fail(self, turn: int, reason: ErrorReason.ValueType) -> None:
         """Something of the turn failed, for a documented reason; the turn may go on."""
         if turn in self._open:
-            self._problems[turn] = reason.removeprefix("ERROR_REASON_")
+            self._problems[turn] = reason_name(reason)
 
     def end(self, turn: int, reason: TurnEndReason.ValueType, timing: StageTiming) -> None:
         """A turn ended; what ended before counts for nothing."""
         span = self._open.pop(turn, None)
         if span is not None:
             self._end_parts(turn)
-            span.set({a.TURN_END_REASON: end_reason(reason)})
+            told = end_reason(reason)
+            span.set({a.TURN_END_REASON: told})
             self._metrics.worked(span, timing)
-            failed = "turn_failed" if reason == TURN_END_REASON_FAILED else ""
-            span.end(self._problems.pop(turn, failed))
+            span.end(self._problems.pop(turn, told if reason in FAILED else ""))
 
     def close(self) -> None:
         """The stream is over: so are its turns."""

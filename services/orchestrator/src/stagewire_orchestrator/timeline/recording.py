@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 
-from stagewire.common.v1.error_pb2 import ErrorReason
+from stagekit.errors import StageError
+from stagekit.turn_spans import end_reason
 from stagewire.common.v1.session_event_pb2 import LatencyBreakdown, SessionEvent
 from stagewire.common.v1.timing_pb2 import Word
-from stagewire.common.v1.turn_pb2 import TurnEndReason
 
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
@@ -26,6 +26,8 @@ from stagewire_orchestrator.timeline.sound import STEP_SECONDS, Peaks, Playback
 MAX_ENTRIES = 4_000
 """Spans, and as many moments and words, of one session; about an hour of lively talk."""
 _MAX_TURNS = 1_000
+_MAX_WORDS = 2_000  # of one turn
+_MAX_TEXT = 4_000  # characters of one text
 _ENTRY_BYTES = 250  # an object with a few numbers
 
 
@@ -127,7 +129,7 @@ class Recording:
                 self._close(self._settling, now)
                 for span in (self._settling, self._utterance):
                     if span is not None and self.content:
-                        span.text = event.text
+                        span.text = event.text[:_MAX_TEXT]
                 self._settling = None
             case e.AsrLost():
                 self._close(self._utterance, now)
@@ -147,7 +149,7 @@ class Recording:
                 self._voice(event)
             case e.TtsWords():
                 if self.content and (turn := self._turn(event.turn)) is not None:
-                    turn.words.extend(event.words)
+                    turn.words.extend(event.words[: _MAX_WORDS - len(turn.words)])
             case e.TtsDone():
                 self._finish("tts", event.turn, now)
             case e.StageFailed():
@@ -187,19 +189,19 @@ class Recording:
     def _told(self, event: SessionEvent, now: float) -> None:
         match event.WhichOneof("event"):
             case "user_transcript" if event.user_transcript.final and self.content:
-                self._asked = f"{self._asked} {event.user_transcript.text}".strip()
+                asked = f"{self._asked} {event.user_transcript.text}".strip()
+                self._asked = asked[:_MAX_TEXT]
             case "avatar_transcript":
                 turn = self._turn(event.turn)
                 if turn is not None and self.content:
                     turn.user, self._asked = turn.user or self._asked, ""
-                    turn.avatar = event.avatar_transcript.text
+                    turn.avatar = event.avatar_transcript.text[:_MAX_TEXT]
             case "latency":
                 if (turn := self._turn(event.turn)) is not None:
                     turn.latency = event.latency
             case "notice":
-                reason = ErrorReason.Name(event.notice.reason).removeprefix("ERROR_REASON_")
-                text = f"{reason}: {event.notice.message}"
-                self._moment(now, "fault", event.turn, text)
+                reason = StageError(event.notice.reason, "").reason_name
+                self._moment(now, "fault", event.turn, f"{reason}: {event.notice.message}")
             case "turn_summary":
                 self._summarized(event, now)
 
@@ -207,10 +209,10 @@ class Recording:
         turn, summary = self._turn(event.turn), event.turn_summary
         if turn is None:
             return
-        turn.reason = TurnEndReason.Name(summary.reason).removeprefix("TURN_END_REASON_")
+        turn.reason = end_reason(summary.reason).upper()
         turn.heard_characters = summary.heard_characters
         if self.content:
-            turn.avatar = summary.text
+            turn.avatar = summary.text[:_MAX_TEXT]
         for span in turn.spans.values():
             self._close(span, now)
         self._measure()
@@ -274,7 +276,9 @@ class Recording:
     def _moment(self, now: float, kind: str, turn: int = 0, text: str = "") -> None:
         self._dropped += len(self._moments) == self._moments.maxlen
         at = self._milliseconds(now)
-        self._moments.append(model.Moment.model_construct(at=at, kind=kind, turn=turn, text=text))
+        self._moments.append(
+            model.Moment.model_construct(at=at, kind=kind, turn=turn, text=text[:_MAX_TEXT])
+        )
 
     # --- telling -----------------------------------------------------------------------------
 
