@@ -13,8 +13,8 @@ INTRODUCTION = """\
 # Third-party notices
 
 stagewire is licensed under Apache-2.0 (see LICENSE). It runs models and packages of others. Only
-the page's heads are in this repository (last chapter); the rest is installed or fetched, each under
-its own licence. `make pins` writes this file from the manifest
+the page's heads and LiveKit's client are in this repository (last chapter); the rest is installed
+or fetched, each under its own licence. `make pins` writes this file from the manifest
 (services/stagekit/src/stagekit/models.toml) and from the metadata of the installed packages;
 nothing here is legal advice.
 
@@ -39,7 +39,10 @@ HEADS = """
 
 The page's heads (services/orchestrator/src/stagewire_orchestrator/static/head) are CC0 1.0, made
 from MakeHuman's base mesh and targets and from Mika Suominen's Face Units; NOTICE.md beside them
-has the details. The scripts of web/head that made them are stagewire's."""
+has the details. The scripts of web/head that made them are stagewire's.
+
+livekit.js beside them carries livekit-client (Apache-2.0) and what it needs (Apache-2.0, MIT,
+BSD-3-Clause, 0BSD): livekit.LICENSES.txt has their names, versions and texts."""
 
 
 def ours(found: Distribution) -> bool:

@@ -35,7 +35,7 @@ const FIRST_DELAY = 250;
 const LONGEST_DELAY = 5_000;
 const GIVE_UP_AFTER = 120_000;
 const MOST_UNSENT_TEXTS = 10;
-// For so long after a restart livekit-client may write into the data channel that it gave up.
+// What is sent right after a restart was seen to be lost without an error (in half a second, too).
 const SETTLES = 2_000;
 
 setLogLevel("warn");
@@ -88,8 +88,13 @@ export class LiveKitTransport implements Transport {
     this.published = track;
     const participant = this.room?.localParticipant;
     if (!participant || !this.isJoined) return;
-    if (before) await participant.unpublishTrack(before);
-    await participant.publishTrack(track, { source: Track.Source.Microphone });
+    try {
+      if (before) await participant.unpublishTrack(before);
+      await participant.publishTrack(track, { source: Track.Source.Microphone });
+    } catch {
+      // With the connection: it is published again when that is there.
+      this.listener?.refused("MICROPHONE", "the microphone could not be published");
+    }
   }
 
   text(text: string): void {
