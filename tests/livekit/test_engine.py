@@ -141,7 +141,8 @@ async def test_a_turn_ends_where_the_engine_says_and_words_come_as_they_sound(
     assert (ended.turn, ended.reason, ended.played_samples) == (1, COMPLETED, 36_000)
     (begun,) = orchestrator.all("playback")
     assert (begun.turn, begun.played_samples) == (1, 0), "positions in between would be guesses"
-    assert begun.timing.queue_wait.ToMilliseconds() >= 300, "until the engine said that it plays"
+    waited = begun.timing.queue_wait.ToMilliseconds()
+    assert waited >= 200, "until the engine said that it plays: 300 ms, less the way to egress"
 
 
 async def test_an_interrupted_turn_ends_with_the_position_that_is_reported(
