@@ -23,7 +23,11 @@ from support.processes import Service
 from support.room import VOICE_HERTZ, User
 from support.stack import SPEECH, TRANSCRIPTS, Stack
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 STORY = "Tell me a long story about a fox and a crow."
 
