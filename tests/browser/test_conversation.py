@@ -162,6 +162,7 @@ async def test_the_servers_interrupt_silences_the_loudspeaker(stack: Stack, visi
             stopped = await http.post(f"{stack.url}/v1/sessions/{session}/interrupt")
         assert stopped.status_code == 200, stopped.text
         await page.until("stagewire.session.state === 'listening'")
+        await page.until("!stagewire.session.playback.position().running")  # its fade is over
         before = await page.page.evaluate("stagewire.session.playback.position()")
         await asyncio.sleep(0.3)
         assert await page.page.evaluate("stagewire.session.playback.position()") == before
