@@ -91,6 +91,8 @@ async def talking(stack: Stack) -> AsyncIterator[Talk]:
         try:
             await user.until_attribute("ready", "1")
             await user.until(lambda: user.track)
+            # LiveKit tells egress of somebody who publishes nothing up to 2.4 s later.
+            await asyncio.sleep(2.5)
             yield Talk(user, http, session)
         finally:
             await user.leave()

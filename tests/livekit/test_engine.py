@@ -218,7 +218,7 @@ MALFORMED_REPORTS = (
     '{"playback_position": 0.5, "interrupted": 0}',
     '{"playback_position": 0.5, "interrupted": "false"}',
     '{"playback_position": 3600, "interrupted": false}',
-    '{"playback_position": 0.5, "interrupted": true}',
+    '{"playback_position": 3600, "interrupted": true}',
 )
 
 

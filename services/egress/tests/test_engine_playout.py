@@ -106,6 +106,22 @@ def test_a_late_report_is_not_taken_for_the_next_turns(playout: Playout) -> None
     assert playout.open_turn == 2
 
 
+def test_a_report_that_comes_before_the_interrupt_waits_for_it(playout: Playout) -> None:
+    started(playout, 1, 8.0, 0.0, whole=False)
+    playout.began(0.1)
+    assert playout.finished(int(2.9 * RATE), True, 3.0) == []
+    assert playout.open_turn == 1
+    assert told(cut(playout, 1, 3.01)) == (1, "INTERRUPTED", int(2.9 * RATE))
+
+
+def test_a_report_without_an_interrupt_soon_after_counts_for_nothing(playout: Playout) -> None:
+    started(playout, 1, 8.0, 0.0, whole=False)
+    playout.began(0.1)
+    assert playout.finished(2 * RATE, True, 3.0) == []
+    assert cut(playout, 1, 5.0) == []
+    assert playout.due() == 5.0 + ENGINE_FAREWELL_SECONDS
+
+
 def test_of_two_interrupted_turns_the_older_is_told_first(playout: Playout) -> None:
     started(playout, 1, 8.0, 0.0)
     cut(playout, 1, 1.0)

@@ -17,6 +17,7 @@ method that takes ``now`` (seconds of one monotonic clock) returns the messages 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from google.protobuf import duration_pb2
@@ -29,6 +30,8 @@ FAREWELL_SECONDS = 0.25
 ENGINE_FAREWELL_SECONDS = 2.0
 """The report of a motion engine comes from farther away; LiveKit's agents wait as long for it."""
 PATIENCE_SECONDS = 5.0
+_EARLY_SECONDS = 0.5
+"""How long an engine's report of an interruption waits for the orchestrator's own word of it."""
 _ENGINE_SLACK_SECONDS = 0.5
 """How far an engine's position may be off: it counts at a rate and in frames of its own."""
 
@@ -101,6 +104,7 @@ class Playout:
         self._turns: dict[int, _Turn] = {}  # the open one, and those that wait for a last report
         self._present = False
         self._gone_at: float | None = None
+        self._early: tuple[int, float] | None = None
 
     @property
     def open_turn(self) -> int:
@@ -199,6 +203,10 @@ class Playout:
         turn.cut_at = now
         if not self._present or turn.played == turn.sent:  # nothing is left to be confirmed
             return self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
+        early, self._early = self._early, None
+        if early is not None and now - early[1] <= _EARLY_SECONDS:
+            with suppress(StageError):  # it cannot have been of this turn
+                return self.finished(early[0], interrupted=True, now=now)
         return []
 
     def handed_over(self, number: int, end_sample: int, now: float) -> None:
@@ -266,7 +274,8 @@ class Playout:
         """A motion engine says that it will play no more of a turn, and where it ended.
 
         The report names no turn. An interrupted one is of the oldest turn that was cut, any other
-        of the oldest that is whole: no engine ends what it was not given the end of.
+        of the oldest that is whole: no engine ends what it was not given the end of. The engine may
+        have heard of an interruption sooner than we; its report then waits for ours a little.
 
         Raises:
             StageError: INVALID_FIELD when there is no such turn, or the position cannot be true.
@@ -276,8 +285,11 @@ class Playout:
             if turn.cut_at is not None if interrupted else turn.whole:
                 break
         else:
-            state = "was interrupted" if interrupted else "can have come to its end"
-            raise StageError(_INVALID, f"no turn that is not over yet {state}")
+            playing = self._turns.get(self.open_turn)
+            if not interrupted or playing is None or playing.first_sent is None:
+                state = "was interrupted" if interrupted else "can have come to its end"
+                raise StageError(_INVALID, f"no turn that is not over yet {state}")
+            turn = playing
         slack = round(_ENGINE_SLACK_SECONDS * self._rate)
         passed = 0.0 if turn.first_audio is None else now - turn.first_audio
         if samples > min(turn.sent, passed * self._rate) + slack:
@@ -286,6 +298,9 @@ class Playout:
                 f"turn {turn.number} cannot have been played to {samples / self._rate:.2f} s: "
                 f"it has {turn.sent / self._rate:.2f} s, and began {passed:.2f} s ago",
             )
+        if interrupted and turn.cut_at is None:
+            self._early = samples, now
+            return []
         turn.played = min(samples, turn.sent)
         if turn.cut_at is not None:
             return self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
