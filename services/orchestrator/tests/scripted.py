@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
 from stagekit.admission import Admission
 from stagekit.errors import StageError
 from stagekit.server import Stage, serving
@@ -25,20 +26,24 @@ from stagewire.tts.v1 import tts_pb2, tts_pb2_grpc
 HERTZ = 24_000
 WORD_SAMPLES = HERTZ // 10
 COMPLETED = turn_pb2.TURN_END_REASON_COMPLETED
+BREAK = object()
+"""Put into ``Egress.answers``: ends its stream."""
 
 
 class Asr(asr_pb2_grpc.AsrServiceServicer):
-    """Hears nothing."""
+    """Understands nothing; keeps what it heard."""
 
     def __init__(self) -> None:
         self.streams = 0
+        self.heard: list[audio_pb2.Audio] = []
 
     async def Transcribe(self, requests: Any, context: Any) -> AsyncIterator[Any]:
         self.streams += 1
         await anext(requests)
         yield asr_pb2.TranscribeResponse(ready=asr_pb2.Ready(language="en-US"))
-        async for _ in requests:
-            pass
+        async for request in requests:
+            if request.WhichOneof("message") == "audio":
+                self.heard.append(request.audio)
 
 
 class Llm(llm_pb2_grpc.LlmServiceServicer):
@@ -122,6 +127,7 @@ class Egress(egress_pb2_grpc.EgressServiceServicer):
     def __init__(self) -> None:
         self.opened: list[egress_pb2.Open] = []
         self.participants: asyncio.Queue[str] = asyncio.Queue()
+        self.answers: asyncio.Queue[Any] = asyncio.Queue()
         self.received: list[egress_pb2.DeliverRequest] = []
 
     async def Deliver(self, requests: Any, context: Any) -> AsyncIterator[Any]:
@@ -129,11 +135,13 @@ class Egress(egress_pb2_grpc.EgressServiceServicer):
         self.opened.append((await anext(requests)).open)
         yield pb.DeliverResponse(ready=pb.Ready(join_url="ws://scripted/v1/join"))
         self.participants.put_nowait("JOINED")
-        answers: asyncio.Queue[Any] = asyncio.Queue()
+        answers = self.answers = asyncio.Queue()
         async with asyncio.TaskGroup() as tasks:
             moving = tasks.create_task(self._move(answers))
             tasks.create_task(self._play(requests, answers, moving))
             while (answer := await answers.get()) is not None:
+                if answer is BREAK:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "a test ended this stream")
                 yield answer
 
     async def _move(self, answers: asyncio.Queue[Any]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 import grpc
 import pytest
 from orchestrating import first_events, orchestrator, summaries
-from scripted import until
+from scripted import BREAK, until
 from stagekit.errors import StageError
 from stagewire.common.v1 import error_pb2, turn_pb2
+from stagewire.common.v1.audio_pb2 import Audio
+from stagewire.egress.v1.egress_pb2 import DeliverResponse
 from stagewire_orchestrator.http.limits import MAX_BODY_BYTES
 
 
@@ -161,3 +163,24 @@ async def test_the_longest_time_ends_a_session_and_says_so() -> None:
         *_, last = await first_events(orch, session_id, "session_ended")
         assert last.session_ended.reason == "the session reached its longest time"
         await until(lambda: orch.admission.active == 0)
+
+
+async def test_the_microphone_counts_on_when_egress_is_another_process() -> None:
+    async with orchestrator() as orch:
+        await orch.create()
+        egress, asr = orch.stages.egress, orch.stages.asr
+
+        def speak(start_sample: int) -> None:
+            audio = Audio(data=bytes(2 * 320), start_sample=start_sample)
+            egress.answers.put_nowait(DeliverResponse(user_audio=audio))
+
+        speak(0)
+        speak(320)
+        await until(lambda: len(asr.heard) == 2)
+        egress.answers.put_nowait(BREAK)
+        await until(lambda: len(egress.opened) == 2)
+        await until(lambda: egress.participants.empty())
+        speak(0)  # a new stream's count begins anew
+        await until(lambda: len(asr.heard) == 3)
+        assert [audio.start_sample for audio in asr.heard] == [0, 320, 640]
+        assert asr.streams == 1

@@ -60,6 +60,8 @@ class Egress:
             idle_motion=motion.idle_motion,
         )
         self._hear = hear
+        # Of the microphone in this session: where this egress stream's count began, and what came.
+        self._microphone_begun = self._microphone_end = 0
         stub = egress_pb2_grpc.EgressServiceStub(context.channels.to(context.avatar, "egress"))
         self.link: Link[pb.DeliverRequest] = Link(
             "egress",
@@ -127,7 +129,13 @@ class Egress:
         played = playback.played_samples / self._open.voice_format.sample_rate_hertz
         return Delivered(reported, buffer, played)
 
+    async def _user_audio(self, audio: Audio) -> None:
+        audio.start_sample += self._microphone_begun
+        self._microphone_end = audio.start_sample + len(audio.data) // 2
+        await self._hear(audio)
+
     async def _on_lost(self, problem: StageError) -> None:
+        self._microphone_begun = self._microphone_end
         await self._context.post(e.EgressLost())
         await self._context.post(e.ClientLeft())
         await self._context.notice(problem)
@@ -138,7 +146,7 @@ class Egress:
     async def _on_message(self, arm: str, message: Any) -> None:
         match arm:
             case "user_audio":
-                await self._hear(message)
+                await self._user_audio(message)
             case "playback":
                 await self._context.post(
                     e.Played(message.turn, message.played_samples, self._delivered(message))
