@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from driver import CHUNK, HERTZ, Driver
-from stagewire.common.v1 import error_pb2, turn_pb2
+from stagewire.common.v1 import error_pb2, session_event_pb2, turn_pb2
 from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import Message
@@ -363,6 +363,16 @@ def test_a_lost_egress_ends_what_sounds_with_what_was_confirmed() -> None:
     assert not [p for p in d.all(c.PlayAudio) if p.turn == nxt]
     d.feed(e.EgressBack())
     assert [p for p in d.all(c.PlayAudio) if p.turn == nxt]
+
+
+def test_a_client_that_comes_back_is_told_the_state_though_it_is_the_same() -> None:
+    d = Driver()
+    d.feed(e.EgressLost(), e.ClientLeft(), e.EgressBack())
+    out = d.feed(e.ClientJoined())
+    told = [a.event.state_changed.state for a in out if isinstance(a, c.Announce)]
+    assert told == [session_event_pb2.CONVERSATION_STATE_LISTENING]
+    assert not [x for x in out if isinstance(x, c.HintSpeaking)]
+    assert not d.feed(e.Tick())
 
 
 def test_a_session_without_client_ends() -> None:

@@ -55,6 +55,7 @@ class Conversation:
         self._owed = False
         self._warmed: str | None = None
         self._state = session_event_pb2.CONVERSATION_STATE_STARTING
+        self._tells_again = False
 
     # --- what the shell sees -----------------------------------------------------------------
 
@@ -120,6 +121,7 @@ class Conversation:
                 self._answering.stop(now)
             case e.ClientJoined():
                 self._client_deadline = None
+                self._tells_again = True  # it may know nothing of what was told while it was away
                 if self._greeting and self._answering.turn is None:
                     self._answering.say(self._greeting, now)
                 self._greeting = ""
@@ -240,10 +242,10 @@ class Conversation:
         turn = self._answering.turn
         listening = session_event_pb2.CONVERSATION_STATE_LISTENING
         state = listening if turn is None else _STATES.get(turn.phase, listening)
-        if state == self._state:
+        if state == self._state and not self._tells_again:
             return
         speaking = session_event_pb2.CONVERSATION_STATE_SPEAKING
-        if speaking in (state, self._state):
+        if state != self._state and speaking in (state, self._state):
             self._out.append(c.HintSpeaking(state == speaking))
-        self._state = state
+        self._state, self._tells_again = state, False
         self._announce(SessionEvent(state_changed=StateChanged(state=state)))
