@@ -22,6 +22,8 @@ from support.livekit_turns import microphone_audio, tone
 from support.processes import Service
 from support.stack import SPEECH
 
+pytestmark = pytest.mark.slow
+
 ROOM = "render=none&transport=livekit"
 SPEAKING = session_event_pb2.CONVERSATION_STATE_SPEAKING
 LISTENING = session_event_pb2.CONVERSATION_STATE_LISTENING
@@ -151,7 +153,6 @@ async def test_a_deleted_room_ends_the_conversation(
     await expect(visitor.page.locator("#log li.note")).to_have_text("The conversation has ended.")
 
 
-@pytest.mark.slow
 async def test_a_restarted_server_is_a_pause() -> None:
     chromium()
     if not BINARY.exists():
@@ -194,7 +195,6 @@ async def _restart(service: Service, server: OwnServer) -> None:
         await visitor.until("performance.now() - sounds.loud < 500")
 
 
-@pytest.mark.slow
 async def test_the_face_is_in_step_with_what_the_loudspeaker_gets(
     page: RoomsPage, visit: Visitor
 ) -> None:

@@ -9,6 +9,8 @@ import pytest
 from contract.stage import Stage, Target
 from contract.wire import Call
 
+pytestmark = pytest.mark.slow
+
 Begin = Callable[..., Call]
 SECONDS = 1.5
 

@@ -13,7 +13,11 @@ from stagewire_cli.conversation import ConnectionLostError, Conversation, Questi
 from stagewire_cli.microphone import HERTZ
 from support.stack import Stack, spoken, typed
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 
 class KilledBetween(list[Question]):

@@ -19,7 +19,11 @@ from support.motion_server import MotionServer
 from support.processes import Service
 from support.stack import Stack, spoken, typed
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 
 def motion_of(folder: Path, turn: int) -> list[dict[str, list[float]]]:

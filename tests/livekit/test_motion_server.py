@@ -21,6 +21,8 @@ from support.livekit_turns import tone
 from support.processes import free_port
 from support.room import User, dominant
 
+pytestmark = pytest.mark.slow
+
 RATE = 24_000
 ENGINE, AGENT = "motion-engine", "avatar"
 BEHALF = {"lk.publish_on_behalf": AGENT, "livekit_agent_identity": AGENT}

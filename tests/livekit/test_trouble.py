@@ -18,6 +18,8 @@ from support.livekit_process import egress_process, stage_at
 from support.livekit_turns import microphone_audio, speak, tone
 from support.room import dominant
 
+pytestmark = pytest.mark.slow
+
 
 async def test_two_rooms_at_once_hear_nothing_of_each_other(stage: Any, room: str) -> None:
     pitches = {"a": (440.0, 700.0), "b": (880.0, 1900.0)}
@@ -149,7 +151,6 @@ async def test_a_deleted_room_ends_its_session_and_no_other(stage: Any, room: st
     assert user.of(packets.Kind.MOTION, 1)
 
 
-@pytest.mark.slow
 async def test_a_hundred_sessions_leave_little_memory(server: Any, room: str) -> None:
     service = egress_process()
     try:

@@ -13,7 +13,11 @@ from stagewire_cli.stack import STAGES
 from support.stack import typed
 from tracing.conftest import Traced, noise
 
-pytestmark = [pytest.mark.models, pytest.mark.asyncio(loop_scope="session")]
+pytestmark = [
+    pytest.mark.models,
+    pytest.mark.slow,
+    pytest.mark.asyncio(loop_scope="session"),
+]
 
 
 async def fetch(traced: Traced, stage: str) -> dict[str, list[Any]]:

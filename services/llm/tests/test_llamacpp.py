@@ -271,6 +271,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path: Path) -> None:
         find_weights(LlamaCppSettings(model=str(tmp_path / "none.gguf")))
 
 
+@pytest.mark.slow
 async def test_qwen_answers_from_a_warm_cache(good: LlamaCpp) -> None:
     await good.warm("s", [SYSTEM, user("What is the capital")], [], last_message_open=True)
     events = await events_of(good, asking("What is the capital of France?"))
@@ -279,6 +280,7 @@ async def test_qwen_answers_from_a_warm_cache(good: LlamaCpp) -> None:
     assert usage.cached_input_tokens >= usage.input_tokens - 10
 
 
+@pytest.mark.slow
 async def test_qwen_calls_a_tool_and_speaks_its_result(good: LlamaCpp) -> None:
     tool = llm_pb2.Tool(
         name="get_weather",
