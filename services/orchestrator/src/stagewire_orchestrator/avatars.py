@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from stagekit.errors import StageError
+from stagewire.common.v1 import error_pb2
 
 
 class Stages(BaseModel):
@@ -82,3 +85,26 @@ def load(path: str = "", motion_avatar_id: str = "") -> dict[str, Avatar]:
     default = next(iter(avatars.values()))
     default.motion_avatar_id = default.motion_avatar_id or motion_avatar_id
     return avatars
+
+
+def find(avatars: Mapping[str, Avatar], wanted: str) -> str:
+    """A profile's id, by that id or by the one that a motion engine's client knows it by.
+
+    Args:
+        avatars: Profiles by id; the first is the default.
+        wanted: Empty: the default's.
+
+    Raises:
+        StageError: UNKNOWN_AVATAR.
+    """
+    if not wanted:
+        return next(iter(avatars))
+    if wanted in avatars:
+        return wanted
+    for avatar_id, avatar in avatars.items():
+        if wanted == avatar.motion_avatar_id:
+            return avatar_id
+    raise StageError(
+        error_pb2.ERROR_REASON_UNKNOWN_AVATAR,
+        f"there is no such avatar id; there are: {', '.join(avatars)}",
+    )

@@ -11,28 +11,27 @@ from dataclasses import dataclass
 from google.protobuf.timestamp_pb2 import Timestamp
 from stagekit.admission import Admission
 from stagekit.errors import StageError
-from stagekit.streams import check_id
 from stagewire.common.v1 import error_pb2
 from stagewire.common.v1.session_event_pb2 import SessionEvent
 from stagewire.egress.v1.egress_pb2 import WebSocketTarget
 from stagewire.orchestrator.v1 import orchestrator_pb2 as pb
 
-from stagewire_orchestrator.avatars import Avatar
+from stagewire_orchestrator.avatars import Avatar, find
 from stagewire_orchestrator.conversation_metrics import ConversationMetrics
 from stagewire_orchestrator.events import UserInterrupt, UserText
-from stagewire_orchestrator.places import Place, publisher_of
-from stagewire_orchestrator.rooms import Rooms, check_name, new_room
+from stagewire_orchestrator.places import Place
+from stagewire_orchestrator.rooms import Rooms, new_room
 from stagewire_orchestrator.session import Session
 from stagewire_orchestrator.settings import OrchestratorSettings
 from stagewire_orchestrator.stages.channels import Channels
 from stagewire_orchestrator.timeline.recording import Recording
 from stagewire_orchestrator.timeline.shelf import Shelf
 from stagewire_orchestrator.tokens import ApiTokens
+from stagewire_orchestrator.wanted import Wanted, check
 
 IDEMPOTENCY_SECONDS = 600.0
 ENDED_KEPT_SECONDS = 600.0
 MAX_TEXT = 4_000
-_MAX_METADATA, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 
 
 @dataclass
@@ -102,18 +101,18 @@ class Sessions:
             StageError: UNKNOWN_AVATAR, INVALID_FIELD, SESSION_EXISTS for a room that has one,
                 STAGE_FULL, STAGE_UNREACHABLE, or what a stage answered.
         """
-        self._check(request)
+        wanted = check(request, self._avatars, self._livekit)
         self._forget_old()
         key = request.idempotency_key
         if not key:
-            return self._response(await self._begin(request, caused_by))
+            return self._response(await self._begin(wanted, caused_by))
         if key in self._keys:
             return self._response(await asyncio.shield(self._keys[key][1]))
         loop = asyncio.get_running_loop()
         made: asyncio.Future[_Entry] = loop.create_future()
         self._keys[key] = (loop.time(), made)
         try:
-            made.set_result(await self._begin(request, caused_by))
+            made.set_result(await self._begin(wanted, caused_by))
         except BaseException as error:
             del self._keys[key]
             _fail(made, error)
@@ -128,14 +127,14 @@ class Sessions:
         Raises:
             StageError: As ``create``.
         """
-        self._check(request)
+        wanted = check(request, self._avatars, self._livekit)
         self._forget_old()
         while (running := self._rooms.get(request.room)) is not None:
             entry = await asyncio.shield(running)
             if not entry.session.end_reason:
                 return self._response(entry, identity)
             await asyncio.wait([entry.task])  # it is about to leave the room
-        return self._response(await self._begin(request), identity)
+        return self._response(await self._begin(wanted), identity)
 
     def get(self, session_id: str) -> pb.Session:
         """One session's record.
@@ -182,7 +181,7 @@ class Sessions:
         Raises:
             StageError: UNKNOWN_AVATAR.
         """
-        return self._avatars[self._avatar_id(avatar_id)]
+        return self._avatars[find(self._avatars, avatar_id)]
 
     async def close(self) -> None:
         """Ends every session: the instance stops."""
@@ -191,11 +190,11 @@ class Sessions:
 
     # --- inside ------------------------------------------------------------------------------
 
-    async def _begin(self, request: pb.CreateSessionRequest, caused_by: str = "") -> _Entry:
+    async def _begin(self, wanted: Wanted, caused_by: str = "") -> _Entry:
         """Starts a session; its room is taken from here on, before it is connected."""
-        if request.transport != pb.TRANSPORT_LIVEKIT:
-            return await self._start(request, "", caused_by)
-        room = request.room or new_room()
+        if wanted.request.transport != pb.TRANSPORT_LIVEKIT:
+            return await self._start(wanted, "", caused_by)
+        room = wanted.request.room or new_room()
         if room in self._rooms:
             raise StageError(
                 error_pb2.ERROR_REASON_SESSION_EXISTS, "room: it has a session; end that one first"
@@ -203,7 +202,7 @@ class Sessions:
         taken: asyncio.Future[_Entry] = asyncio.get_running_loop().create_future()
         self._rooms[room] = taken
         try:
-            entry = await self._start(request, room, caused_by)
+            entry = await self._start(wanted, room, caused_by)
         except BaseException as error:
             del self._rooms[room]
             _fail(taken, error)
@@ -213,24 +212,22 @@ class Sessions:
             del self._rooms[room]
         return entry
 
-    async def _start(self, request: pb.CreateSessionRequest, room: str, caused_by: str) -> _Entry:
-        avatar_id = self._avatar_id(request.avatar_id)
+    async def _start(self, wanted: Wanted, room: str, caused_by: str) -> _Entry:
         session_id, join_token = f"s-{secrets.token_hex(8)}", secrets.token_urlsafe(32)
         recording = Recording(
             session_id,
-            avatar_id,
+            wanted.avatar_id,
             content=self._settings.timeline_content,
             now=asyncio.get_running_loop().time(),
         )
-        publisher = publisher_of(request, self._avatars[avatar_id])
         session = Session(
             session_id,
-            _served_by(self._avatars[avatar_id], request.egress_target),
-            request.locale,
+            wanted.avatar,
+            wanted.request.locale,
             self._channels,
             self._settings.policy(),
             self._settings.microphone_hertz,
-            self._livekit.place(room, session_id, publisher)
+            self._livekit.place(room, session_id, wanted.publisher)
             if room
             else Place(lambda: WebSocketTarget(join_token=join_token)),
             recording,
@@ -239,15 +236,15 @@ class Sessions:
         )
         record = pb.Session(
             session_id=session_id,
-            avatar_id=avatar_id,
+            avatar_id=wanted.avatar_id,
             transport=pb.TRANSPORT_LIVEKIT if room else pb.TRANSPORT_WEBSOCKET,
             locale=session.locale,
             state=pb.SESSION_STATE_STARTING,
             trace_id=session.trace_id,
-            metadata=request.metadata,
+            metadata=wanted.request.metadata,
             room=room,
-            motion_avatar_id=self._avatars[avatar_id].motion_avatar_id,
-            publisher=publisher,
+            motion_avatar_id=wanted.avatar.motion_avatar_id,
+            publisher=wanted.publisher,
         )
         record.create_time.GetCurrentTime()
         expires = Timestamp()
@@ -328,49 +325,6 @@ class Sessions:
             raise StageError(error_pb2.ERROR_REASON_UNKNOWN_SESSION, "the session has ended")
         return entry.session
 
-    def _avatar_id(self, wanted: str) -> str:
-        """The profile's id; also by the id that a motion engine's client knows it by."""
-        if not wanted:
-            return next(iter(self._avatars))
-        if wanted in self._avatars:
-            return wanted
-        for avatar_id, avatar in self._avatars.items():
-            if wanted == avatar.motion_avatar_id:
-                return avatar_id
-        raise StageError(
-            error_pb2.ERROR_REASON_UNKNOWN_AVATAR,
-            f"there is no such avatar id; there are: {', '.join(self._avatars)}",
-        )
-
-    def _check(self, request: pb.CreateSessionRequest) -> None:
-        avatar = self.profile(request.avatar_id)
-        if request.transport not in pb.Transport.values():
-            raise _invalid("transport", "this version knows WEBSOCKET and LIVEKIT")
-        if request.transport == pb.TRANSPORT_LIVEKIT:
-            if self._livekit.missing:
-                raise _invalid("transport", f"LIVEKIT needs {', '.join(self._livekit.missing)}")
-            if request.room:
-                check_name(request.room)
-        elif request.room:
-            raise _invalid("room", "a room needs the transport LIVEKIT")
-        publisher_of(request, avatar)
-        if len(request.egress_target) > _MAX_VALUE:
-            raise _invalid("egress_target", f"longer than {_MAX_VALUE} characters")
-        if request.idempotency_key:
-            check_id("idempotency_key", request.idempotency_key)
-        if len(request.locale) > _MAX_KEY:
-            raise _invalid("locale", f"longer than {_MAX_KEY} characters")
-        too_long = any(
-            len(key) > _MAX_KEY or len(value) > _MAX_VALUE
-            for key, value in request.metadata.items()
-        )
-        if len(request.metadata) > _MAX_METADATA or too_long:
-            raise _invalid(
-                "metadata",
-                f"at most {_MAX_METADATA} entries, keys to {_MAX_KEY} and values to {_MAX_VALUE} "
-                "characters",
-            )
-
     def _forget_old(self) -> None:
         now = asyncio.get_running_loop().time()
         self._keys = {
@@ -391,15 +345,3 @@ def _fail(promise: asyncio.Future[_Entry], error: BaseException) -> None:
         )
     promise.set_exception(error)
     promise.exception()  # somebody may be waiting for it, or nobody
-
-
-def _served_by(avatar: Avatar, egress_target: str) -> Avatar:
-    """The avatar, with its client at this egress instance."""
-    if not egress_target:
-        return avatar
-    stages = avatar.stages.model_copy(update={"egress": egress_target})
-    return avatar.model_copy(update={"stages": stages})
-
-
-def _invalid(field: str, problem: str) -> StageError:
-    return StageError(error_pb2.ERROR_REASON_INVALID_FIELD, f"{field}: {problem}")
