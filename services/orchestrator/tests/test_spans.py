@@ -16,7 +16,7 @@ def spans() -> SessionSpans:
 
 def test_a_vendors_reason_that_is_not_known_here_ends_nothing() -> None:
     session = spans()
-    fault = error_pb2.Fault(reason=999)  # type: ignore[arg-type]  # as a newer peer sends it
+    fault = error_pb2.Fault(reason=999)  # as a newer peer sends it
     session.follow(e.Noticed(fault), [c.Announce(SessionEvent(turn=1, notice=fault))])
     session.close()
 

@@ -109,7 +109,7 @@ def test_reasons_that_are_newer_than_this_version_harm_nothing() -> None:
     d.feed(e.EgressEnded(turn, newer, 0))
     told = d.recording.timeline()
     assert [m.text for m in told.moments if m.kind == "fault"] == ["UNKNOWN: asr: new"]
-    assert told.turns[0].reason == "999"
+    assert told.turns[0].reason == "UNKNOWN"
 
 
 def test_what_a_stage_floods_is_not_kept() -> None:

@@ -252,38 +252,6 @@ class Tick:
     """Time passed; nothing else happened."""
 
 
-Event = (
-    Started
-    | SpeechStarted
-    | Partial
-    | SpeechStopped
-    | EndOfTurn
-    | Final
-    | AsrLost
-    | UserText
-    | UserInterrupt
-    | ClientJoined
-    | ClientLeft
-    | LlmDelta
-    | LlmDone
-    | TtsAudio
-    | TtsWords
-    | TtsPhonemes
-    | TtsDone
-    | StageFailed
-    | MotionFrames
-    | MotionEnded
-    | MotionFailed
-    | MotionLost
-    | MotionBack
-    | Played
-    | EgressEnded
-    | EgressLost
-    | EgressBack
-    | Noticed
-    | Tick
-)
-
 TurnEvent = (
     LlmDelta
     | LlmDone
@@ -303,3 +271,20 @@ TurnEvent = (
     | EgressBack
 )
 """What a stage says about a turn, or about itself."""
+
+Event = (
+    TurnEvent
+    | Started
+    | SpeechStarted
+    | Partial
+    | SpeechStopped
+    | EndOfTurn
+    | Final
+    | AsrLost
+    | UserText
+    | UserInterrupt
+    | ClientJoined
+    | ClientLeft
+    | Noticed
+    | Tick
+)

@@ -77,7 +77,7 @@ class SessionSpans:
     def call(self, stage: str, what: str, turn: int = 0, attempt: int = 0) -> Span:
         """A call to a stage: for a turn, or (0) for the session."""
         under = self._turns.get(turn)
-        attributes = {**self._about(stage)}
+        attributes = self._about(stage)
         if turn:
             attributes[a.TURN] = turn
         if attempt:
@@ -165,8 +165,8 @@ class SessionSpans:
             turn.stages[stage].end(problem)
 
     def _lost(self, stage: str) -> None:
+        problem = reason_name(error_pb2.ERROR_REASON_STAGE_UNREACHABLE)
         for number in self._turns:
-            problem = reason_name(error_pb2.ERROR_REASON_STAGE_UNREACHABLE)
             self._end_stage(number, stage, problem)
 
     def _announced(self, event: SessionEvent) -> None:

@@ -81,6 +81,8 @@ class TurnSpans:
 
 
 def end_reason(reason: TurnEndReason.ValueType) -> str:
-    """A reason as attributes say it, such as ``completed``."""
+    """A reason as attributes say it, such as ``completed``; ``unknown`` for a newer peer's."""
     known = reason in TurnEndReason.values()
-    return TurnEndReason.Name(reason)[len("TURN_END_REASON_") :].lower() if known else str(reason)
+    return (
+        TurnEndReason.Name(reason).removeprefix("TURN_END_REASON_").lower() if known else "unknown"
+    )

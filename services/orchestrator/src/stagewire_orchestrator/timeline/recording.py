@@ -1,7 +1,8 @@
 """One session's record: follows what the machine is told and what it wants done.
 
 It keeps what happened when; words and loudness only when content is kept. It is bounded: the oldest
-entries go first. No I/O and no clock: every method that needs the time takes ``now``.
+entries go first. No I/O, and of the clock only the date of its beginning: every method that needs
+the time takes ``now``.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import median
 
-from stagekit.errors import StageError
+from stagekit.errors import reason_name
 from stagekit.turn_spans import end_reason
 from stagewire.common.v1.session_event_pb2 import LatencyBreakdown, SessionEvent
 from stagewire.common.v1.timing_pb2 import Word
@@ -200,7 +201,7 @@ class Recording:
                 if (turn := self._turn(event.turn)) is not None:
                     turn.latency = event.latency
             case "notice":
-                reason = StageError(event.notice.reason, "").reason_name
+                reason = reason_name(event.notice.reason)
                 self._moment(now, "fault", event.turn, f"{reason}: {event.notice.message}")
             case "turn_summary":
                 self._summarized(event, now)
