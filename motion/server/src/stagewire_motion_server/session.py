@@ -26,6 +26,7 @@ from stagewire_motion_server import refusals, wire
 from stagewire_motion_server.audio import OggOpus, Pcm
 from stagewire_motion_server.backlog import Backlog
 from stagewire_motion_server.faults import NO_MESSAGE, NO_MESSAGE_TEXT, FaultBox, spoil
+from stagewire_motion_server.lifetime import Lifetime
 from stagewire_motion_server.options import Options
 from stagewire_motion_server.refusals import Ending
 from stagewire_motion_server.turn import Turn, Window, Windows
@@ -240,20 +241,11 @@ class Session:
 
     async def _watch(self) -> None:
         """Ends the session when its time is up."""
-        ends = {self._began + self._client.token_expiry: refusals.TOKEN_EXPIRED}
-        if not self._options.enforce_expiry:
-            ends.clear()
-        if self._options.session_seconds:
-            ends[self._began + self._options.session_seconds] = refusals.TIME_IS_UP
-        while True:
-            if idle := self._options.idle_seconds:
-                ends = {when: end for when, end in ends.items() if end.reason != "idle"}
-                ends[self._last_audio + idle] = refusals.idle(idle)
-            if not ends:
-                return
-            when = min(ends)
+        lifetime = Lifetime(self._options, self._client.token_expiry, self._began)
+        while (end := lifetime.end(self._last_audio)) is not None:
+            when, ending = end
             if when <= self._loop.time():
-                self.end(ends[when])
+                self.end(ending)
                 return
             await asyncio.sleep(when - self._loop.time())
 
