@@ -63,6 +63,13 @@ class Talk:
 
         return await self.user.until(loud, seconds)
 
+    async def story(self, seconds: float) -> None:
+        """Asks for a long answer, and listens so long to it."""
+        began = time.perf_counter()
+        await self.user.type(STORY)
+        await self.sound(began)
+        await asyncio.sleep(seconds)
+
     def recording(self, since: float = 0.0) -> bytes:
         """What was heard since then, as PCM."""
         return (self.user.heard(since) * 32767).astype("<i2").tobytes()
@@ -91,8 +98,6 @@ async def talking(stack: Stack) -> AsyncIterator[Talk]:
         try:
             await user.until_attribute("ready", "1")
             await user.until(lambda: user.track)
-            # LiveKit tells egress of somebody who publishes nothing up to 2.4 s later.
-            await asyncio.sleep(2.5)
             yield Talk(user, http, session)
         finally:
             await user.leave()
@@ -133,10 +138,7 @@ async def test_an_interruption_is_silent_and_history_has_just_what_was_reported(
     stack: Stack, bridge: Service
 ) -> None:
     async with talking(stack) as talk:
-        began = time.perf_counter()
-        await talk.user.type(STORY)
-        await talk.sound(began)
-        await asyncio.sleep(1.5)
+        await talk.story(1.5)
         stopped = time.perf_counter()
         await talk.stop()
         summary = await talk.summary(1, 10)
@@ -165,10 +167,7 @@ async def test_without_a_report_an_interrupted_answer_counts_as_unheard(
     async with talking(stack) as talk:
         motion_server.faults(playback="silent")
         try:
-            began = time.perf_counter()
-            await talk.user.type(STORY)
-            await talk.sound(began)
-            await asyncio.sleep(1.0)
+            await talk.story(1.0)
             stopped = time.perf_counter()
             await talk.stop()
             summary = await talk.summary(1, 10)
@@ -186,10 +185,7 @@ async def test_a_motion_server_killed_in_mid_turn_costs_a_pause_not_the_conversa
     stack: Stack, motion_server: MotionServer, bridge: Service
 ) -> None:
     async with talking(stack) as talk:
-        began = time.perf_counter()
-        await talk.user.type(STORY)
-        await talk.sound(began)
-        await asyncio.sleep(1.0)
+        await talk.story(1.0)
         motion_server.kill()
         summary = await talk.summary(1, 15)
         assert summary["reason"] == "TURN_END_REASON_FAILED"

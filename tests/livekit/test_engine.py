@@ -118,6 +118,15 @@ async def ready(orchestrator: FakeOrchestrator, stage: Any, room: str) -> User:
     return user
 
 
+async def speaking(stage: Any, room: str, engine: Caller) -> FakeOrchestrator:
+    """A session whose engine has begun to play a turn that goes on."""
+    orchestrator = await session(stage, room)
+    await ready(orchestrator, stage, room)
+    await send(orchestrator, 1, 8.0, end=False)
+    await engine.started()
+    return orchestrator
+
+
 async def test_a_turn_ends_where_the_engine_says_and_words_come_as_they_sound(
     stage: Any, room: str, engine: Caller
 ) -> None:
@@ -148,10 +157,7 @@ async def test_a_turn_ends_where_the_engine_says_and_words_come_as_they_sound(
 async def test_an_interrupted_turn_ends_with_the_position_that_is_reported(
     stage: Any, room: str, engine: Caller
 ) -> None:
-    orchestrator = await session(stage, room)
-    await ready(orchestrator, stage, room)
-    await send(orchestrator, 1, 8.0, end=False)
-    await engine.started()
+    orchestrator = await speaking(stage, room, engine)
     await asyncio.sleep(0.5)
     await orchestrator.say(interrupt={"turn": 1})
     await asyncio.sleep(0.5)
@@ -164,10 +170,7 @@ async def test_an_interrupted_turn_ends_with_the_position_that_is_reported(
 async def test_an_engine_that_does_not_report_its_interrupt_is_not_waited_for_long(
     stage: Any, room: str, engine: Caller
 ) -> None:
-    orchestrator = await session(stage, room)
-    await ready(orchestrator, stage, room)
-    await send(orchestrator, 1, 8.0, end=False)
-    await engine.started()
+    orchestrator = await speaking(stage, room, engine)
     await asyncio.sleep(0.2)
     cut = time.monotonic()
     await orchestrator.say(interrupt={"turn": 1})

@@ -81,6 +81,13 @@ def test_an_interrupted_turn_ends_where_the_engine_says(playout: Playout) -> Non
     )
 
 
+def test_the_engine_s_report_counts_though_nobody_is_known_to_listen() -> None:
+    playout = Playout(RATE, 5.0, engine=True)  # LiveKit may announce a silent user seconds later
+    started(playout, 1, 8.0, 0.0, whole=False)
+    assert cut(playout, 1, 3.0) == []
+    assert told(playout.finished(2 * RATE, True, 3.1)) == (1, "INTERRUPTED", 2 * RATE)
+
+
 def test_without_a_report_an_interrupted_turn_was_not_heard(playout: Playout) -> None:
     started(playout, 1, 8.0, 0.0)
     cut(playout, 1, 3.0)
@@ -120,6 +127,16 @@ def test_a_report_without_an_interrupt_soon_after_counts_for_nothing(playout: Pl
     assert playout.finished(2 * RATE, True, 3.0) == []
     assert cut(playout, 1, 5.0) == []
     assert playout.due() == 5.0 + ENGINE_FAREWELL_SECONDS
+
+
+def test_a_report_that_came_early_is_of_the_turn_that_played_then(playout: Playout) -> None:
+    started(playout, 1, 2.0, 0.0)
+    playout.began(0.1)
+    assert playout.finished(RATE, True, 1.9) == []
+    assert told(playout.finished(2 * RATE, False, 2.0)) == (1, "COMPLETED", 2 * RATE)
+    started(playout, 2, 8.0, 2.0, whole=False)
+    playout.began(2.05)
+    assert cut(playout, 2, 2.1) == []
 
 
 def test_of_two_interrupted_turns_the_older_is_told_first(playout: Playout) -> None:

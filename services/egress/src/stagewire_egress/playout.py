@@ -17,7 +17,6 @@ method that takes ``now`` (seconds of one monotonic clock) returns the messages 
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 
 from google.protobuf import duration_pb2
@@ -104,7 +103,7 @@ class Playout:
         self._turns: dict[int, _Turn] = {}  # the open one, and those that wait for a last report
         self._present = False
         self._gone_at: float | None = None
-        self._early: tuple[int, float] | None = None
+        self._early: tuple[int, int, float] | None = None  # turn, samples, when it came
 
     @property
     def open_turn(self) -> int:
@@ -201,13 +200,15 @@ class Playout:
         turn = self._turns[message.turn]
         self._fence.end(turn.number)
         turn.cut_at = now
-        if not self._present or turn.played == turn.sent:  # nothing is left to be confirmed
+        if not self._reporter_there or turn.played == turn.sent:  # nothing more will be told
             return self._end(turn, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
         early, self._early = self._early, None
-        if early is not None and now - early[1] <= _EARLY_SECONDS:
-            with suppress(StageError):  # it cannot have been of this turn
-                return self.finished(early[0], interrupted=True, now=now)
-        return []
+        if early is None:
+            return []
+        number, samples, at = early
+        if number != turn.number or now - at > _EARLY_SECONDS:
+            return []
+        return self.finished(samples, interrupted=True, now=now)
 
     def handed_over(self, number: int, end_sample: int, now: float) -> None:
         """Voice up to ``end_sample`` was given to the client's connection."""
@@ -299,7 +300,7 @@ class Playout:
                 f"it has {turn.sent / self._rate:.2f} s, and began {passed:.2f} s ago",
             )
         if interrupted and turn.cut_at is None:
-            self._early = samples, now
+            self._early = turn.number, samples, now
             return []
         turn.played = min(samples, turn.sent)
         if turn.cut_at is not None:
@@ -337,13 +338,18 @@ class Playout:
             return []
         return self._end(newest, turn_pb2.TURN_END_REASON_INTERRUPTED, now)
 
+    @property
+    def _reporter_there(self) -> bool:
+        """Whether somebody can say what was played: a client, or the engine, which plays anyway."""
+        return self._present or self._engine
+
     def _limit(self, turn: _Turn) -> float | None:
         if turn.cut_at is not None:
-            return turn.cut_at + self._farewell_seconds if self._present else turn.cut_at
+            return turn.cut_at + (self._farewell_seconds if self._reporter_there else 0.0)
         if self._gone_at is not None:
             return self._gone_at + self._return_seconds
         unheard = turn.length - turn.played
-        if not self._present or unheard == 0 or (self._engine and not turn.whole):
+        if not self._reporter_there or unheard == 0 or (self._engine and not turn.whole):
             return None
         return turn.waiting_since + unheard / self._rate + PATIENCE_SECONDS
 
