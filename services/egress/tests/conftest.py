@@ -7,10 +7,12 @@ import json
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
+from backend_mode import running_backend
 from fake_orchestrator import RATE, FakeOrchestrator
 from stagekit.server import Stage
 from stagekit.testing import channel_to
@@ -165,3 +167,9 @@ def egress_with() -> Any:
 def open_message() -> Any:
     """Makes an opening message."""
     return opening
+
+
+@pytest.fixture
+def backend(egress_with: Any) -> Any:
+    """Begins an egress that serves `/ws/agent`; takes settings and fields of the sessions' open."""
+    return partial(running_backend, egress_with)
