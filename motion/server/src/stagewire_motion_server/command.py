@@ -62,9 +62,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def main() -> None:
     """``python -m stagewire_motion_server``."""
+    from stagekit.leaving import leave
+
     parser = argparse.ArgumentParser(prog="python -m stagewire_motion_server")
     add_arguments(parser)
-    sys.exit(run(parser.parse_args()))
+    leave(run(parser.parse_args()))
 
 
 async def _serve(chosen: Options) -> None:

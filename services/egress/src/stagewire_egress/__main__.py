@@ -1,5 +1,6 @@
 """``python -m stagewire_egress`` serves the egress stage."""
 
+from stagekit.leaving import leave
 from stagekit.server import run
 
 from stagewire_egress.service import build
@@ -12,3 +13,4 @@ if __name__ == "__main__":
         EgressSettings,
         build,
     )
+    leave()
