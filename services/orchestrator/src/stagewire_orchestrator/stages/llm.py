@@ -15,6 +15,7 @@ from stagewire_orchestrator import events as e
 from stagewire_orchestrator.history import Message
 from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
+from stagewire_orchestrator.stages.ending import ended
 from stagewire_orchestrator.stages.retry import TURN_SECONDS, with_retries
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,7 @@ async def generate(context: Context, command: c.StartLlm) -> None:
                     await context.post(e.LlmDelta(turn, delta.text, reported, retried))
                 elif response.WhichOneof("message") == "done":
                     await context.post(e.LlmDone(turn))
+                    await ended(call)
                     return
             raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "the answer has no end")
         finally:

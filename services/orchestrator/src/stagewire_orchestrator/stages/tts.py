@@ -14,6 +14,7 @@ from stagewire.tts.v1 import tts_pb2, tts_pb2_grpc
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.latency import Reported
 from stagewire_orchestrator.stages.context import Context
+from stagewire_orchestrator.stages.ending import ended
 from stagewire_orchestrator.stages.link import first_error
 from stagewire_orchestrator.stages.retry import TURN_SECONDS, with_retries
 
@@ -142,6 +143,7 @@ async def synthesize(
                     await room_for_audio(turn)
                 case "done":
                     await context.post(e.TtsDone(turn))
+                    await ended(call)
                     return
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "the voice has no end")
 
