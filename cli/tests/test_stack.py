@@ -6,7 +6,7 @@ from stagewire_cli.stack import STAGES, Ports, Service, models_needed, replaced,
 
 
 def by_name(*args: object, **options: object) -> dict[str, Service]:
-    return {service.name: service for service in services(*args, **options)}  # type: ignore[arg-type]  # passed on as given
+    return {service.name: service for service in services(*args, **options)}
 
 
 def test_the_orchestrator_finds_every_stage_where_it_listens() -> None:

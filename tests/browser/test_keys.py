@@ -113,7 +113,7 @@ async def test_a_teams_backend_creates_the_sessions_and_keeps_the_key(
         await page.start()
         await expect(page.alert("problem")).to_contain_text("Sign in")
         cookie = {"name": "who", "value": "colleague", "url": backend}
-        await page.page.context.add_cookies([cookie])  # type: ignore[list-item]  # a TypedDict
+        await page.page.context.add_cookies([cookie])
         await page.alert("problem").get_by_role("button", name="Try again").click()
         await expect(page.page.locator("#end")).to_be_visible()
         await page.state("listening")

@@ -3,12 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
-from support.behind_envoy import Behind, answered, finish, until
+from support.behind_envoy import Behind, Instance, answered, finish, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 per_turn = pytest.mark.parametrize("stage", ["llm", "tts"])
+
+
+async def kill_at_work(
+    behind: Behind, stage: str, where: str, ask: Callable[[], Awaitable[None]]
+) -> Instance:
+    """Has both instances hang in their next work, asks, and kills the one that hangs.
+
+    Returns:
+        The other, which works again.
+    """
+    one, other = behind.stages[stage]
+    before = len(one.lines("hangs")), len(other.lines("hangs"))
+    for instance in (one, other):
+        instance.misbehave(where)
+    await ask()
+    await until(lambda: (len(one.lines("hangs")), len(other.lines("hangs"))) != before)
+    killed, spared = (one, other) if len(one.lines("hangs")) > before[0] else (other, one)
+    spared.misbehave("")
+    killed.kill()
+    return spared
 
 
 @per_turn
@@ -31,16 +52,12 @@ async def test_killed_before_its_first_output_the_turn_is_another_instance_s(
 ) -> None:
     async with behind.client() as (_, client):
         await answered(client)
-        one, other = behind.stages[stage]
-        before = len(one.lines("hangs")), len(other.lines("hangs"))
-        for instance in behind.stages[stage]:
-            instance.misbehave("hang-before")
-        asking = asyncio.create_task(answered(client))  # awaited below
-        await until(lambda: (len(one.lines("hangs")), len(other.lines("hangs"))) != before)
-        killed, spared = (one, other) if len(one.lines("hangs")) > before[0] else (other, one)
-        spared.misbehave("")
-        killed.kill()
-        await asking
+        async with asyncio.TaskGroup() as tasks:
+
+            async def ask() -> None:
+                tasks.create_task(answered(client))
+
+            spared = await kill_at_work(behind, stage, "hang-before", ask)
         assert spared.lines("done")
 
 
@@ -50,15 +67,7 @@ async def test_killed_after_its_first_output_the_turn_ends_there_and_the_session
 ) -> None:
     async with behind.client() as (_, client):
         await answered(client)
-        one, other = behind.stages[stage]
-        before = len(one.lines("hangs")), len(other.lines("hangs"))
-        for instance in behind.stages[stage]:
-            instance.misbehave("hang-after")
-        await client.type_text("one two three")
-        await until(lambda: (len(one.lines("hangs")), len(other.lines("hangs"))) != before)
-        killed, spared = (one, other) if len(one.lines("hangs")) > before[0] else (other, one)
-        spared.misbehave("")
-        killed.kill()
+        await kill_at_work(behind, stage, "hang-after", lambda: client.type_text("one two three"))
         # What was heard cannot be taken back: nothing is said twice, the user is told, and the next
         # turn is whole again.
         ended = await finish(client)

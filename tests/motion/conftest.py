@@ -157,7 +157,7 @@ class Rig:
     async def conversation(self, hertz: int = 24_000, **fields: Any) -> Conversation:
         """One that is open; its messages are kept as they come."""
         conversation = Conversation(self.channel, hertz)
-        conversation.ready = await conversation.open(**fields)  # type: ignore[attr-defined]  # for tests about it
+        conversation.ready = await conversation.open(**fields)  # for tests about it
         listening = asyncio.create_task(conversation.listen())
 
         async def stop() -> None:

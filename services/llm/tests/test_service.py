@@ -135,7 +135,10 @@ T = llm_pb2.Tool
 BAD_FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "no messages": ({"messages": []}, "messages is empty"),
     "no role": ({"messages": [M(text="Hi")]}, r"messages\[0\].role is not set"),
-    "odd role": ({"messages": [USER, M(role=77, text="Hi")]}, r"messages\[1\].role is 77"),  # type: ignore[arg-type]  # a newer peer's
+    "odd role": (
+        {"messages": [USER, M(role=77, text="Hi")]},
+        r"messages\[1\].role is 77",
+    ),
     "no text": ({"messages": [M(role=llm_pb2.ROLE_USER, text=" ")]}, r"messages\[0\].text"),
     "assistant last": (
         {"messages": [USER, M(role=llm_pb2.ROLE_ASSISTANT, text="Hi")]},

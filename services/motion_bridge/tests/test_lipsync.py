@@ -61,7 +61,7 @@ async def test_phonemes_of_either_alphabet_shape_the_mouth(
         listed.append({"symbol": symbol, "start_sample": at, "end_sample": at + length})
         at += length
     await stage.face.start(1, TraceContext())
-    await stage.face.phonemes(pb.TurnPhonemes(turn=1, alphabet=alphabet, phonemes=listed))  # type: ignore[arg-type]  # dicts and numbers are taken
+    await stage.face.phonemes(pb.TurnPhonemes(turn=1, alphabet=alphabet, phonemes=listed))
     await stage.face.audio(1, b"\0\x10" * at)
     await stage.face.finish(1)
     frames = [frame.weights for motion in stage.motions() for frame in unpack(motion.payload)[1]]
@@ -73,7 +73,7 @@ async def test_an_alphabet_that_is_not_known_is_no_help_and_no_harm() -> None:
     stage = Stage()
     await stage.face.start(1, TraceContext())
     sound = {"symbol": "M", "start_sample": 0, "end_sample": 3_200}
-    await stage.face.phonemes(pb.TurnPhonemes(turn=1, alphabet=0, phonemes=[sound]))  # type: ignore[list-item]  # a dict is taken
+    await stage.face.phonemes(pb.TurnPhonemes(turn=1, alphabet=0, phonemes=[sound]))
     await stage.face.audio(1, bytes(6_400))
     await stage.face.finish(1)
     assert sum(len(unpack(motion.payload)[1]) for motion in stage.motions()) == 10
@@ -82,7 +82,7 @@ async def test_an_alphabet_that_is_not_known_is_no_help_and_no_harm() -> None:
 @pytest.mark.models
 async def test_a_voice_without_phonemes_moves_more_than_the_jaw() -> None:
     stage = Stage()
-    opening = pb.Open(session_id="s", format={"encoding": 1, "sample_rate_hertz": 16_000})  # type: ignore[arg-type]  # a dict is taken
+    opening = pb.Open(session_id="s", format={"encoding": 1, "sample_rate_hertz": 16_000})
     face = await create().connect(opening, arkit52.NAME, stage._emit)
     path = Path(__file__).parents[3] / "tests" / "data" / "speech" / "librivox-0870.wav"
     with wave.open(str(path)) as file:

@@ -56,7 +56,7 @@ def interrupt(turn: int) -> Request:
 async def served(backend: Any = None, **settings: Any) -> AsyncIterator[Any]:
     stage = create_stage(backend or LipsyncBackend(), MotionBridgeSettings(**settings))
     async with channel_to(stage) as channel:
-        channel.stage = stage  # type: ignore[attr-defined]  # handed to the test
+        channel.stage = stage
         yield channel
 
 

@@ -43,9 +43,9 @@ def test_a_bucket_names_a_trace_that_fell_into_it(port: int) -> None:
     finally:
         provider.shutdown()
     buckets = {
-        sample.labels["le"]: sample  # type: ignore[attr-defined]  # the parser has no types
+        sample.labels["le"]: sample
         for sample in found["stagewire_wait_seconds"]
-        if sample.name.endswith("_bucket")  # type: ignore[attr-defined]  # as above
+        if sample.name.endswith("_bucket")
     }
     assert [buckets[edge].value for edge in ("0.1", "1.0", "+Inf")] == [1, 2, 2]
     exemplar = buckets["1.0"].exemplar
@@ -54,7 +54,7 @@ def test_a_bucket_names_a_trace_that_fell_into_it(port: int) -> None:
     assert exemplar.value == 0.5
     assert buckets["0.1"].exemplar is None, "no trace, no exemplar"
     (ends,) = found["stagewire_ends"]
-    assert (ends.labels, ends.value) == ({"why_not": "over"}, 2)  # type: ignore[attr-defined]  # as above
+    assert (ends.labels, ends.value) == ({"why_not": "over"}, 2)
 
 
 def test_after_its_end_nothing_listens(port: int) -> None:

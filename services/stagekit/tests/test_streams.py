@@ -214,7 +214,7 @@ async def test_duplex_cancels_the_work_when_the_reader_leaves() -> None:
 
     stream = duplex(work(), outbox)
     assert await anext(stream) == 1
-    await stream.aclose()  # type: ignore[attr-defined]  # an async generator, typed as iterator
+    await stream.aclose()
     assert cancelled.is_set()
 
 

@@ -69,9 +69,9 @@ def serve(backend: FakeBackend) -> Serve:
 
     @asynccontextmanager
     async def serving(**settings: object) -> AsyncIterator[grpc.aio.Channel]:
-        stage = create_stage(backend, TtsSettings(**settings))  # type: ignore[arg-type]  # test values
+        stage = create_stage(backend, TtsSettings(**settings))
         async with channel_to(stage) as channel:
-            channel.stage = stage  # type: ignore[attr-defined]  # handed to the test
+            channel.stage = stage
             yield channel
 
     return serving

@@ -28,7 +28,7 @@ def text(value: str) -> Request:
 
 
 def pcm(rate: int, encoding: int = 1) -> audio_pb2.AudioFormat:
-    return audio_pb2.AudioFormat(encoding=encoding, sample_rate_hertz=rate)  # type: ignore[arg-type]  # wrong values too
+    return audio_pb2.AudioFormat(encoding=encoding, sample_rate_hertz=rate)  # wrong values too
 
 
 async def call(channel: Any, messages: Iterable[Request]) -> list[tts_pb2.SynthesizeResponse]:

@@ -12,7 +12,7 @@ from stagewire.llm.v1 import llm_pb2
 
 def said(text: str, role: int = llm_pb2.ROLE_USER) -> llm_pb2.Message:
     """A message of the conversation, also with a wrong role."""
-    return llm_pb2.Message(role=role, text=text)  # type: ignore[arg-type]  # wrong values are the point
+    return llm_pb2.Message(role=role, text=text)  # wrong values are the point
 
 
 class Llm(Stage):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import ctranslate2  # type: ignore[import-untyped]  # ships no types
+import ctranslate2
 import numpy as np
 from stagekit.audio import Samples
 from tokenizers import Tokenizer
