@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+# Below those that the system gives to outgoing connections, any of which could be taken in the time
+# until a service listens. From another place for each process of tests, and no number twice.
+_NUMBERS = itertools.cycle(random.Random(os.getpid()).sample(range(20_000, 32_000), 12_000))
+
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     """A port of loopback that nothing has now: of TCP, or of UDP (SOCK_DGRAM)."""
-    with socket.socket(type=kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    for port in _NUMBERS:
+        with socket.socket(type=kind) as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("the numbers never end")
 
 
 def health(address: str, service: str = "", timeout: float = 2.0) -> str:
