@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -68,7 +68,11 @@ class Heard:
 
 
 def link_to(
-    channel: Any, heard: Heard, keep: int = 8, vital: bool = True
+    channel: Any,
+    heard: Heard,
+    keep: int = 8,
+    vital: bool = True,
+    accept: Callable[[Any], bool] = lambda ready: True,
 ) -> Link[asr_pb2.TranscribeRequest]:
     return Link(
         "asr",
@@ -78,6 +82,7 @@ def link_to(
         on_message=heard.on_message,
         on_lost=heard.on_lost,
         on_back=heard.on_back,
+        accept=accept,
         keep=keep,
         vital=vital,
     )
@@ -159,6 +164,24 @@ async def test_a_stage_that_goes_away_is_left_when_it_suits() -> None:
             await heard.back.wait()
         assert asr.opened == 2
         assert [error.reason for error in heard.lost] == [error_pb2.ERROR_REASON_DRAINING]
+        running.cancel()
+
+
+async def test_an_answer_that_will_not_do_is_no_connection() -> None:
+    asr, heard, wanted = ScriptedAsr(), Heard(), iter([True, False, False, True])
+    async with serve(asr) as port, connect(f"127.0.0.1:{port}") as channel:
+        asr.drain.set()
+        link = link_to(channel, heard, accept=lambda ready: next(wanted))
+        running = asyncio.create_task(link.run())
+        await link.first_ready()
+        await link.send(audio(0))
+        await until(lambda: asr.audio == [0])
+        asr.drain.clear()
+        link.leave_if_told()
+        async with asyncio.timeout(10):
+            await heard.back.wait()
+        assert asr.opened == 4
+        assert len(heard.lost) == 1
         running.cancel()
 
 

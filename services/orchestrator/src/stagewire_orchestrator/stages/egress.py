@@ -18,6 +18,7 @@ from stagewire_orchestrator import commands as c
 from stagewire_orchestrator import events as e
 from stagewire_orchestrator.latency import Delivered, Reported
 from stagewire_orchestrator.stages.context import Context
+from stagewire_orchestrator.stages.home import Home
 from stagewire_orchestrator.stages.link import Link
 
 _FAREWELL_SECONDS = 0.5
@@ -62,6 +63,7 @@ class Egress:
         self._hear = hear
         # Of the microphone in this session: where this egress stream's count began, and what came.
         self._microphone_begun = self._microphone_end = 0
+        self._home = Home()
         stub = egress_pb2_grpc.EgressServiceStub(context.channels.to(context.avatar, "egress"))
         self.link: Link[pb.DeliverRequest] = Link(
             "egress",
@@ -71,6 +73,7 @@ class Egress:
             on_message=self._on_message,
             on_lost=self._on_lost,
             on_back=self._on_back,
+            accept=self._accept,
         )
 
     def _opening(self, trace: TraceContext) -> pb.DeliverRequest:
@@ -134,6 +137,9 @@ class Egress:
         self._microphone_end = audio.start_sample + len(audio.data) // 2
         await self._hear(audio)
 
+    def _accept(self, ready: pb.Ready) -> bool:
+        return self._home.accept(ready.join_url, asyncio.get_running_loop().time())
+
     async def _on_lost(self, problem: StageError) -> None:
         self._microphone_begun = self._microphone_end
         await self._context.post(e.EgressLost())
@@ -164,6 +170,8 @@ class Egress:
             case "participant":
                 left = message.change == pb.Participant.CHANGE_LEFT
                 await self._context.post(e.ClientLeft() if left else e.ClientJoined())
+            case "going_away":
+                self._home.leave()
             case "fault":
                 await self._context.post(e.Noticed(message))
 

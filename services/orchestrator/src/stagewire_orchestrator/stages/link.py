@@ -47,6 +47,7 @@ class Link(Generic[Request]):
         on_message: Called with (arm, message) for every response after ``ready``.
         on_lost: Called when the stream broke, or was left for another instance (DRAINING).
         on_back: Called with ``ready`` when a new stream stands.
+        accept: Asked with ``ready`` whether a stream will do; else the next is tried after a pause.
         keep: Media messages kept for the stage while it is away; the oldest go first.
         vital: Whether the session cannot go on when the stage refuses it for good.
     """
@@ -61,6 +62,7 @@ class Link(Generic[Request]):
         on_message: Callable[[str, Any], Any],
         on_lost: Callable[[StageError], Any],
         on_back: Callable[[Any], Any],
+        accept: Callable[[Any], bool] = lambda ready: True,
         keep: int = 0,
         vital: bool = True,
     ) -> None:
@@ -72,6 +74,7 @@ class Link(Generic[Request]):
         self._on_message = on_message
         self._on_lost = on_lost
         self._on_back = on_back
+        self._accept = accept
         self._vital = vital
         self._kept: deque[Request] = deque(maxlen=keep)
         self._outbox: Outbox[Request] | None = None
@@ -152,6 +155,10 @@ class Link(Generic[Request]):
             call = self._method(metadata=span.metadata)
             try:
                 ready = await self._open(call, span.context)
+                if not self._accept(ready):
+                    raise StageError(
+                        error_pb2.ERROR_REASON_STAGE_UNREACHABLE, "another instance answered"
+                    )
             except BaseException:
                 call.cancel()
                 raise
