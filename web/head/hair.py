@@ -105,6 +105,7 @@ def _lay(
     length: Floats,
     inertia: float = 0.55,
     cling: float = 0.0,
+    depth: float = 0.02,
 ) -> Floats:
     """Grows locks step by step and resamples them to rings; (locks, rings, 3).
 
@@ -116,10 +117,11 @@ def _lay(
         length: Of each.
         inertia: How much of its direction a lock keeps at each step.
         cling: 1 keeps locks on the skull's curve, 0 lets them leave it.
+        depth: How far under the skin the roots are.
     """
     steps = int(np.ceil(length.max() / _STEP)) + 1
     _, normal = head.near(roots)
-    at = roots - normal * 0.02
+    at = roots - normal * depth
     direction = field(at, normal, 0.0)
     path = [at]
     for step in range(steps):
@@ -216,14 +218,15 @@ def _bob_layer(
     over = np.clip(1.05 - roots[:, 1], 0.02, 1) * 0.15
     arc = np.where(behind > 0.5, 0.25, 0.55) * np.clip((roots[:, 1] - 0.2) / 0.8, 0, 1)
     length = np.maximum(roots[:, 1] - ends, 0.25) + arc + over
-    # Flat at the parting, fuller away from it.
+    # Flat at the parting, fuller away from it; but from the roots on over the skin, which would
+    # show there.
     away = _smooth(0.0, 0.35, np.abs(roots[:, 0] - part))
     spread = (height + rng.random(len(roots)) * 0.03) * (0.45 + 0.55 * away)
 
     def lift(s: float) -> Floats:
-        return spread * (0.12 + 0.88 * min(s * 3.2, 1))
+        return np.maximum(spread * (0.12 + 0.88 * min(s * 3.2, 1)), 0.012)
 
-    centres = _lay(head, roots, field, lift, length, cling=0.8)
+    centres = _lay(head, roots, field, lift, length, cling=0.8, depth=-0.002)
     return _ribbons(head, centres, rng.uniform(0.028, 0.048, len(roots)), rng, tip=0.4)
 
 

@@ -117,10 +117,13 @@ void main() {
   vec3 albedo = pow(marks.rgb, vec3(2.2));
   // Less light the further behind the lips, and the less they are open.
   float deep = smoothstep(-0.42, 0.20, rest.z);
-  float light = mix(0.06, 1.25, deep * deep) * mix(0.10, 1.0, opening);
+  // The cheeks shade the sides. What light is left behind was red lips and gums before.
+  float beside = 1.0 - 0.72 * smoothstep(0.11, 0.25, abs(rest.x));
+  float light = mix(0.06, 1.25, deep * deep) * beside * mix(0.10, 1.0, opening);
   vec3 lit = KEY_LIGHT * max(dot(n, KEY) * 0.6 + 0.4, 0.0) * 0.55 + around(n) * 0.8;
   float shine = gloss(n, v, KEY, 0.22) * 0.05 + gloss(n, v, FILL, 0.3) * 0.02;
-  shown = finished((albedo * lit * 0.60 + shine) * light);
+  vec3 tint = mix(vec3(1.0, 0.62, 0.54), vec3(1.0), deep * beside);
+  shown = finished((albedo * lit * 0.60 * tint + shine) * light);
 }`;
 
 export const EYE = `${COMMON}
