@@ -117,6 +117,7 @@ async def test_video_only_is_a_user_who_types(stage: Any, room: str) -> None:
     await source.aclose()
 
 
+@pytest.mark.slow
 async def test_typed_texts_are_bounded(stage: Any, room: str) -> None:
     orchestrator = await stage.session(room)
     user = await stage.user(room)

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+import pytest
 from fake_orchestrator import RATE
 from stagewire.common.v1 import turn_pb2
 from stagewire.egress.v1 import egress_pb2
@@ -100,6 +101,7 @@ async def test_turns_wait_for_the_first_user_and_nothing_of_them_is_lost(
     assert loud[-1] - loud[0] > 0.97 * length
 
 
+@pytest.mark.slow
 async def test_a_user_who_leaves_and_returns_hears_the_rest(stage: Any, room: str) -> None:
     orchestrator = await stage.session(room)
     user = await stage.user(room)
