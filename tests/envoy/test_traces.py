@@ -45,3 +45,19 @@ async def test_the_access_log_names_session_and_trace_and_no_secret(behind: Behi
     assert session.client_token not in text
     assert "business" not in text
     assert "?" not in "".join(line["path"] for line in behind.access_log())
+
+
+async def test_a_turn_that_was_spoken_is_two_calls_that_went_well(behind: Behind) -> None:
+    def ended(method: str) -> list[str]:
+        return [
+            line["grpc_status"]
+            for line in behind.access_log()
+            if line["session_id"] == session.session_id and line["path"].endswith(method)
+        ]
+
+    async with behind.client() as (session, client):
+        await answered(client)
+        await until(lambda: ended("/Generate"))
+        # The greeting has no llm call.
+        await until(lambda: ended("/Synthesize").count("OK") == 2)
+        assert ended("/Generate") == ["OK"]
