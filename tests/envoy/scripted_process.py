@@ -77,6 +77,8 @@ def wrapped(
                     if (folder / "hang-after").exists():
                         await asyncio.sleep(0.5)  # so that the output is out when it is killed
                         await hang("after")
+            if (folder / "end-late").exists():
+                await asyncio.sleep(0.2)
         say(done=name)
 
     return call

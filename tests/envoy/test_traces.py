@@ -55,6 +55,8 @@ async def test_a_turn_that_was_spoken_is_two_calls_that_went_well(behind: Behind
             if line["session_id"] == session.session_id and line["path"].endswith(method)
         ]
 
+    for instance in behind.stages["llm"] + behind.stages["tts"]:
+        instance.misbehave("end-late")
     async with behind.client() as (session, client):
         await answered(client)
         await until(lambda: ended("/Generate"))

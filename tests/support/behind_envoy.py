@@ -77,8 +77,8 @@ class Instance:
             self._process.wait()
 
     def misbehave(self, how: str) -> None:
-        """``hang-before``, ``hang-after`` or ``slow``, from now on; "" for none."""
-        for name in ("hang-before", "hang-after", "slow"):
+        """``hang-before``, ``hang-after``, ``slow`` or ``end-late``, from now on; "" for none."""
+        for name in ("hang-before", "hang-after", "slow", "end-late"):
             (self._folder / name).unlink(missing_ok=True)
         if how:
             (self._folder / how).touch()
