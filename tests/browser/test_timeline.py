@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -47,7 +48,8 @@ async def test_zoom_brings_words_out_and_fit_takes_them_back(page: Page) -> None
     words = page.locator("#lanes .word")
     assert await words.count() == 0, "the whole session is shown: there is no room"
     await page.click("#list button[data-turn='4']")
-    lovely = words.filter(has_text="lovely").first  # it may come a few frames after the first word
+    # It may come a few frames after the first word.
+    lovely = words.filter(has_text=re.compile("^lovely$")).first
     await lovely.wait_for()
     await lovely.hover()
     await expect(page.locator("#tip")).to_contain_text("lovely")
