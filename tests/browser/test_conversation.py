@@ -175,12 +175,13 @@ async def test_the_servers_interrupt_silences_the_loudspeaker(stack: Stack, visi
     assert page.errors == []
 
 
-# Head angles as shown, and as the engine's idle loop has them at the same moment, for four seconds.
+# Head angles as shown, and as the engine's idle loop has them in the same frame, for four seconds.
 _FOLLOW_IDLE = """async () => {
   const rows = [];
-  for (let i = 0; i < 80; i++) {
-    await new Promise((done) => setTimeout(done, 50));
-    const loop = stagewire.session.idle.face(performance.now());
+  const begun = performance.now();
+  for (let now = begun; now < begun + 4000;) {
+    now = await new Promise(requestAnimationFrame);  // asked for after the page's own, so after it
+    const loop = stagewire.session.idle.face(now);
     rows.push([...stagewire.avatar.pose.head, ...loop.head]);
   }
   return rows;
@@ -189,7 +190,7 @@ _FOLLOW_IDLE = """async () => {
 
 async def test_between_turns_the_face_does_what_the_motion_engine_says(visit: Visitor) -> None:
     page = await visit()
-    own = await page.page.evaluate("stagewire.avatar.pose.head")
+    own = await page.until("stagewire.avatar.pose?.head")  # null before the first frame
     assert any(own), "before a conversation the face has a life of its own"
     await page.start()
     await page.until("stagewire.session?.idle")
