@@ -72,13 +72,15 @@ async def voice_format(context: Context, timeout: float) -> AudioFormat:
         )
         try:
             await call.write(tts_pb2.SynthesizeRequest(open=opening))
-            first = await call.read()
+            first = await anext(aiter(call), None)
+            await call.done_writing()
+            await ended(call)
         except grpc.aio.AioRpcError as error:
             problem = from_rpc_error(error)
             raise StageError(problem.reason, f"tts: {problem.message}", code=problem.code) from None
         finally:
             call.cancel()
-    if not isinstance(first, tts_pb2.SynthesizeResponse):
+    if first is None:
         raise StageError(error_pb2.ERROR_REASON_BACKEND_FAILED, "tts: no `ready`")
     return first.ready.format
 
