@@ -6,15 +6,19 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from stagewire_cli.stack import STAGES
 from stagewire_orchestrator.stages.retry import RETRY_SECONDS
 from support.behind_envoy import Behind, answered, until
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "deploying.md").read_text("utf-8")
-ENVOY = ROOT / "deploy" / "envoy"
+CONTAINERS = [stage.replace("_", "-") for stage in STAGES]
+DEPLOY = ROOT / "deploy"
+ENVOY = DEPLOY / "envoy"
 
 
 def commands(chapter: str) -> str:
@@ -34,7 +38,7 @@ def run(script: str, folder: Path) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    shutil.copytree(ENVOY, tmp_path / "deploy" / "envoy", ignore=shutil.ignore_patterns("tls"))
+    shutil.copytree(DEPLOY, tmp_path / "deploy", ignore=shutil.ignore_patterns("tls"))
     return tmp_path
 
 
@@ -55,12 +59,30 @@ def test_tls_is_switched_on_by_the_commands(checkout: Path) -> None:
 
 
 def test_spans_are_switched_on_by_the_command(checkout: Path) -> None:
+    switch = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
+    def read(path: str) -> Any:
+        return yaml.safe_load((checkout / "deploy" / path).read_text())
+
+    def composed() -> dict[str, str | None]:
+        services = read("compose.yaml")["services"]
+        return {name: services[name]["environment"].get(switch) for name in CONTAINERS}
+
+    assert set(composed().values()) == {None}
     run(commands("Traces"), checkout)
-    clusters = yaml.safe_load((checkout / "deploy" / "envoy" / "clusters.yaml").read_text())
-    (collector,) = [x for x in clusters["resources"] if x["name"] == "otel_collector"]
+    (collector,) = [
+        x for x in read("envoy/clusters.yaml")["resources"] if x["name"] == "otel_collector"
+    ]
     endpoint = collector["load_assignment"]["endpoints"][0]["lb_endpoints"][0]["endpoint"]
-    address = endpoint["address"]["socket_address"]
-    assert f"`{address['address']}:{address['port_value']}`" in PAGE
+    address = "{address}:{port_value}".format_map(endpoint["address"]["socket_address"])
+    assert f"`{address}`" in PAGE
+    assert set(composed().values()) == {f"http://{address}"}
+    (shared,) = read("kubernetes/kustomization.yaml")["configMapGenerator"]
+    assert f"{switch}=http://{address}" in shared["literals"]
+    for name in CONTAINERS:
+        (deployment, *_) = yaml.safe_load_all((DEPLOY / f"kubernetes/{name}.yaml").read_text())
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["envFrom"] == [{"configMapRef": {"name": shared["name"]}}]
 
 
 @pytest.mark.asyncio(loop_scope="session")
