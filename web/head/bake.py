@@ -32,6 +32,8 @@ COPYRIGHT = (
     "CC0 1.0: MakeHuman base mesh and targets (Data Collection AB, Joel Palmius, Jonas Hauquier), "
     "Face Units (Mika Suominen)"
 )
+AWAKE = 0.4  # of eyeWide, at rest: the base mesh looks tired
+_SIDES = ("Left", "Right")
 _JAW = ("jawOpen", "jawForward", "jawLeft", "jawRight")
 
 
@@ -74,6 +76,8 @@ def base_points(body: Body, person: Person) -> Floats:
     points = body.source.vertices.copy()
     for name, weight in person.targets.items():
         points += weight * body.source.target(name)
+    for side in _SIDES:
+        points += AWAKE * body.source.face_unit(f"eyeWide{side}")
     eyes = [eye_of(body.source, points, side)[0] for side in "lr"]
     return points - (eyes[0] + eyes[1]) / 2
 
@@ -90,6 +94,10 @@ def eye_of(source: Source, points: Floats, side: str) -> tuple[Floats, float]:
 def shared(source: Source) -> Body:
     """Chooses faces and reads the shapes, on the first person's body."""
     shapes = np.stack([source.face_unit(name) for name in ARKIT])
+    for side in _SIDES:
+        blink, wide = ARKIT.index(f"eyeBlink{side}"), ARKIT.index(f"eyeWide{side}")
+        shapes[blink] -= AWAKE * shapes[wide]  # lids that rest higher have further to go
+        shapes[wide] *= 1 - AWAKE
     empty = Surface(None, None, None)  # type: ignore[arg-type]  # filled just below
     body = Body(source, empty, None, empty, None, None, shapes)  # type: ignore[arg-type]
     points = base_points(body, PEOPLE[0])

@@ -111,10 +111,27 @@ export class Renderer {
     const hair = use("hair", HAIR);
     hair.vector("colour", linear(colours.hair));
     hair.number("solid", 0);
-    scene.draw("hair");
+    if (this.quality === "full") this.drawStrands(hair, scene);
+    else scene.draw("hair");
     hair.number("solid", 1);
     scene.draw("fringe");
     return true;
+  }
+
+  /** Hair whose strands may cover a part of a pixel: soft edges, at the price of a second pass. */
+  private drawStrands(hair: Program, scene: Scene): void {
+    const { gl } = this;
+    hair.number("soft", 1);
+    gl.enable(gl.SAMPLE_ALPHA_TO_COVERAGE);
+    scene.draw("hair");
+    gl.disable(gl.SAMPLE_ALPHA_TO_COVERAGE);
+    // What is covered has the strand's alpha now, and the page would shine through: make it opaque.
+    hair.number("solid", 1);
+    gl.colorMask(false, false, false, true);
+    gl.depthFunc(gl.EQUAL);
+    scene.draw("hair");
+    gl.depthFunc(gl.LESS);
+    gl.colorMask(true, true, true, true);
   }
 
   /** Frees what it holds on the graphics card. */

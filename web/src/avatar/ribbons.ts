@@ -39,28 +39,37 @@ function ribbonMarks(ribbons: number, rings: number, brightness: (ribbon: number
   return marks;
 }
 
-/** The hair; `every` 2 takes each second lock at more width, for slow machines. */
-export function hairMesh(hair: Model["hair"], every = 1): RibbonMesh {
-  const { rings } = hair;
-  const all = hair.shades.length;
-  const ribbons = Math.ceil(all / every);
+/**
+ * The hair. `fine`: every lock, as a curve through its rings; else each second lock at more width,
+ * straight between rings, for slow machines.
+ */
+export function hairMesh(hair: Model["hair"], fine = true): RibbonMesh {
+  const every = fine ? 1 : 2;
+  const pieces = fine ? 3 : 1;
+  const rings = (hair.rings - 1) * pieces + 1;
+  const ribbons = Math.ceil(hair.shades.length / every);
   const positions = new Float32Array(ribbons * rings * 6);
   const tangents = new Float32Array(ribbons * rings * 6);
-  const widen = every > 1 ? 1.5 : 1;
+  const scale = (fine ? 1 : 1.5) / 127 / 4000;
   for (let ribbon = 0; ribbon < ribbons; ribbon++) {
+    const lock = ribbon * every * hair.rings;
     for (let ring = 0; ring < rings; ring++) {
-      const from = ribbon * every * rings;
-      const source = from + ring;
-      const before = (from + Math.max(ring - 1, 0)) * 3;
-      const after = (from + Math.min(ring + 1, rings - 1)) * 3;
-      const width = (hair.widths[source] / 4000) * widen;
+      // Catmull and Rom's curve (1974) through this ring and the next; a lock's ends count twice.
+      const near = Math.min(Math.floor(ring / pieces), hair.rings - 2);
+      const part = ring / pieces - near;
+      const at = [-1, 0, 1, 2].map((k) => lock + Math.min(Math.max(near + k, 0), hair.rings - 1));
       const to = (ribbon * rings + ring) * 6;
       for (let axis = 0; axis < 3; axis++) {
-        const centre = hair.positions[source * 3 + axis];
-        const side = (hair.sides[source * 3 + axis] / 127) * width;
+        const [a, b, c, d] = at.map((source) => hair.positions[source * 3 + axis]);
+        const [bend, turn, way] = [3 * (b - c) + d - a, 2 * a - 5 * b + 4 * c - d, c - a];
+        const centre = b + ((bend * part + turn) * part + way) * part * 0.5;
+        const [from, until] = [at[1], at[2]].map(
+          (source) => hair.sides[source * 3 + axis] * hair.widths[source],
+        );
+        const side = (from + (until - from) * part) * scale;
         positions[to + axis] = centre - side;
         positions[to + 3 + axis] = centre + side;
-        const tangent = hair.positions[after + axis] - hair.positions[before + axis];
+        const tangent = (3 * bend * part + 2 * turn) * part + way;
         tangents[to + axis] = tangents[to + 3 + axis] = tangent;
       }
     }

@@ -56,7 +56,7 @@ export class Scene {
       ["", 1, stillNormals(positions, indices), 3],
       ["", 3, model.shirt.light, 1],
     ]);
-    this.ribbons("hair", hairMesh(model.hair, quality === "full" ? 1 : 2));
+    this.ribbons("hair", hairMesh(model.hair, quality === "full"));
     this.ribbons("fringe", this.fringe);
     const ball = sphere(36, 24);
     this.mesh("eye", ball.indices, [

@@ -163,6 +163,7 @@ void main() {
 
 export const HAIR = `${COMMON}
 uniform float solid;   // 1: brows and lashes, no strands within the ribbon
+uniform float soft;    // 1: alpha is how much of the pixel the strands cover; 0: all or nothing
 // Kajiya and Kay's strand highlights (1989), two of them as in Marschner's (2003).
 float strand(vec3 t, vec3 v, vec3 l, float power) {
   vec3 h = normalize(l + v);
@@ -176,10 +177,14 @@ void main() {
     shown = finished(base * (0.25 + bright * 0.75) * (0.7 + 0.3 * KEY_LIGHT));
     return;
   }
-  float fine = noise(vec2(across * 9.0 + own, along * 2.5 + own));
-  float finer = noise(vec2(across * 23.0 + own * 3.1, along * 5.0));
+  // Strands thinner than a pixel are their mean.
+  vec2 thin = smoothstep(0.35, 1.0, fwidth(across) * vec2(9.0, 23.0));
+  float fine = mix(noise(vec2(across * 9.0 + own, along * 2.5 + own)), 0.5, thin.x);
+  float finer = mix(noise(vec2(across * 23.0 + own * 3.1, along * 5.0)), 0.5, thin.y);
   float gap = smoothstep(0.72, 1.0, along) * 0.80 + pow(abs(across * 2.0 - 1.0), 3.0) * 0.45;
-  if (fine * 0.65 + finer * 0.35 < gap * 0.80 - 0.12) discard;
+  float strands = fine * 0.65 + finer * 0.35 - gap * 0.80 + 0.12;
+  float cover = soft > 0.5 ? clamp(strands / max(fwidth(strands), 0.001) + 0.5, 0.0, 1.0) : step(0.0, strands);
+  if (cover <= 0.0) discard;
   vec3 t = normalize(facing), v = normalize(eye - at);
   vec3 volume = normalize(at - vec3(0.0, 0.05, -0.72));
   vec3 n = normalize(volume - t * dot(volume, t) * 0.6);
@@ -197,7 +202,7 @@ void main() {
   shine += KEY_LIGHT * strand(t2, v, KEY, 26.0) * (base * 0.9 + 0.006) * 0.75 * facingKey;
   shine += RIM_LIGHT * strand(t2, v, RIM, 22.0) * (base * 0.8 + 0.01) * smoothstep(-0.2, 0.6, dot(n, RIM));
   shine += BACK_LIGHT * strand(t2, v, BACK, 22.0) * (base * 0.8 + 0.01) * smoothstep(-0.2, 0.6, dot(n, BACK));
-  shown = finished((albedo * lit * 0.62 + shine * (0.5 + 0.7 * fine)) * shade);
+  shown = vec4(finished((albedo * lit * 0.62 + shine * (0.5 + 0.7 * fine)) * shade).rgb, cover);
 }`;
 
 export const SHIRT = `${COMMON}
