@@ -37,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serves until SIGTERM or SIGINT; returns the exit status."""
+    """Serves until SIGTERM or SIGINT, which ends the process; returns only a failure's status."""
     from stagekit import log
+    from stagekit.leaving import leave
 
     try:
         chosen = options.from_arguments(arguments)
@@ -57,16 +58,14 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    leave()
 
 
 def main() -> None:
     """``python -m stagewire_motion_server``."""
-    from stagekit.leaving import leave
-
     parser = argparse.ArgumentParser(prog="python -m stagewire_motion_server")
     add_arguments(parser)
-    leave(run(parser.parse_args()))
+    sys.exit(run(parser.parse_args()))
 
 
 async def _serve(chosen: Options) -> None:
