@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from browser.tools import chromium
-from playwright.async_api import Browser, Locator, Page, async_playwright
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 from stagewire_cli.stack import Ports, services
 from stagewire_cli.supervisor import Supervisor
 from support.livekit import any_server
 from support.stack import Stack
+
+# A busy machine may need longer than the 5 s that Playwright gives.
+expect.set_options(timeout=20_000)
 
 # Mesa's software renderer takes half the time of Chromium's own.
 _DRAWING = ("--use-gl=angle", "--use-angle=gl-egl", "--ignore-gpu-blocklist")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -59,14 +60,16 @@ async def test_zoom_brings_words_out_and_fit_takes_them_back(page: Page) -> None
 
 async def test_keys_and_wheel_move_the_view(page: Page) -> None:
     ticks = page.locator("#lanes text")
+    await ticks.first.wait_for()
     before = await ticks.all_text_contents()
     await page.focus("#lanes")
     await page.keyboard.press("+")
     await page.keyboard.press("ArrowRight")
     await page.mouse.move(700, 400)
     await page.mouse.wheel(0, -200)
-    await page.wait_for_timeout(100)
-    assert await ticks.all_text_contents() != before
-    await page.keyboard.press("0")
-    await page.wait_for_timeout(100)
-    assert await ticks.all_text_contents() == before
+    async with asyncio.timeout(20):
+        while await ticks.all_text_contents() == before:
+            await asyncio.sleep(0.05)
+        await page.keyboard.press("0")
+        while await ticks.all_text_contents() != before:
+            await asyncio.sleep(0.05)
