@@ -306,6 +306,39 @@ def test_egress_that_never_confirms_the_end_does_not_hang_the_session() -> None:
     assert d.history.messages()[-1].role == "user", "nothing was confirmed, nothing was heard"
 
 
+def last_of(d: Driver, chunks: int) -> int:
+    """A turn whose media are complete, and of which nothing has been played."""
+    turn = d.ask("Hello.")
+    d.generate(turn, "Hi.")
+    d.voice(turn, chunks)
+    d.feed(e.TtsDone(turn), e.MotionEnded(turn))
+    return turn
+
+
+def test_a_turn_may_take_as_long_as_its_voice_lasts() -> None:
+    d = Driver()
+    chunks = round(3 * Policy.playback_grace * HERTZ / CHUNK)
+    turn = last_of(d, chunks)
+    for k in range(chunks):
+        d.feed(e.Played(turn, k * CHUNK))
+        d.pass_time(CHUNK / HERTZ)
+    assert not d.announced("turn_summary")
+    d.feed(e.EgressEnded(turn, COMPLETED, chunks * CHUNK))
+    assert d.announced("turn_summary")[-1].event.turn_summary.reason == COMPLETED
+
+
+def test_a_turn_waits_for_a_client_that_is_away_as_long_as_egress_does() -> None:
+    d = Driver()
+    turn = last_of(d, 4)
+    d.feed(e.ClientLeft())
+    d.pass_time(Policy.leave_grace - 1)
+    d.feed(e.ClientJoined())
+    d.pass_time(Policy.playback_grace)
+    assert not d.announced("turn_summary")
+    d.feed(e.EgressEnded(turn, COMPLETED, 4 * CHUNK))
+    assert d.announced("turn_summary")[-1].event.turn_summary.reason == COMPLETED
+
+
 def test_greeting_is_spoken_once_and_can_be_interrupted() -> None:
     d = Driver(greeting="Hi, I'm Ava. What now?")
     assert "".join(f.text for f in d.all(c.FeedTts)) == "Hi, I'm Ava. What now?"

@@ -126,7 +126,7 @@ def test_every_turn_ends_exactly_once_and_listening_comes_back(
 ) -> None:
     driver = play(steps, engine_plays=engine_plays)
     if driver.machine.idle is False:
-        driver.feed(e.EgressBack())
+        driver.feed(e.EgressBack(), e.ClientJoined())
         driver.feed(e.SpeechStopped(1_000, driver.now))
     # Nobody says anything any more: only time passes.
     driver.pass_time(200.0)

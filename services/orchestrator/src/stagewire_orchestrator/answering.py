@@ -46,6 +46,7 @@ class Answering:
         self.egress_up = False
         self.engine_plays = False
         self.motion_wait = policy.motion_wait
+        self._client_away = False
         self._history = history
         self._policy = policy
         self._out = out
@@ -94,6 +95,16 @@ class Answering:
         return self.turn
 
     # --- events ------------------------------------------------------------------------------
+
+    def client_left(self) -> None:
+        """Nobody confirms anything for a while."""
+        self._client_away = True
+
+    def client_joined(self, now: float) -> None:
+        """Somebody does: a turn that waited goes on."""
+        self._client_away = False
+        if self.turn is not None:
+            self.turn.progress_at = now
 
     def handle(self, event: e.TurnEvent, now: float) -> None:
         """Takes what a stage says about a turn, or about itself."""
@@ -401,12 +412,12 @@ class Answering:
         if turn.phase is Phase.WAITING:
             begun = turn.marks.committed or turn.marks.llm_started or 0.0
             return begun + self._policy.answer_timeout
-        if turn.phase is Phase.SPEAKING and turn.finished_at is None:
+        if turn.phase is not Phase.SPEAKING or self._client_away:
+            return None  # what a client that is away did not hear, egress says
+        if turn.finished_at is None:
             return turn.progress_at + self._policy.answer_timeout
-        if turn.phase is Phase.SPEAKING and turn.finished_at is not None:
-            left = (turn.received_samples - turn.answer.played_samples) / self.voice_hertz
-            return turn.finished_at + left + self._policy.playback_grace
-        return None
+        left = (turn.received_samples - turn.answer.played_samples) / self.voice_hertz
+        return max(turn.finished_at, turn.progress_at) + left + self._policy.playback_grace
 
     # --- telling -----------------------------------------------------------------------------
 

@@ -121,12 +121,14 @@ class Conversation:
                 self._answering.stop(now)
             case e.ClientJoined():
                 self._client_deadline = None
+                self._answering.client_joined(now)
                 self._tells_again = True  # it may know nothing of what was told while it was away
                 if self._greeting and self._answering.turn is None:
                     self._answering.say(self._greeting, now)
                 self._greeting = ""
             case e.ClientLeft():
                 self._client_deadline = now + self._policy.leave_grace
+                self._answering.client_left()
             case e.Noticed():
                 self._announce(SessionEvent(turn=event.fault.turn, notice=event.fault))
             case e.Tick():

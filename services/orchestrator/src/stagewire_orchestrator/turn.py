@@ -80,7 +80,7 @@ class Turn:
         text_done: The text is complete.
         voice_done_at: When the voice was complete.
         voice_cut: The voice ended before the text: tts failed on the way.
-        progress_at: When a stage last gave something for it.
+        progress_at: When a stage last gave something for it, or a client confirmed something.
         finished_at: When egress was told that no more media comes.
         stopped_at: When it was cut short.
         failed: It was cut short because it could not go on.
