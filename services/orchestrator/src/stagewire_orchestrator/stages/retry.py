@@ -23,8 +23,9 @@ logger = logging.getLogger(__name__)
 RETRY_SECONDS = 20.0
 """How long a call without output is tried again. Between the tries, and for a stage that is not
 there, gRPC waits for the connection; the machine's answer_timeout ends it all."""
-TURN_SECONDS = 120.0
-"""The deadline of one call."""
+TURN_SECONDS = 600.0
+"""The deadline of one call, and so the longest voice: it is read no faster than it is played.
+A call that hangs ends long before, by the machine's answer_timeout."""
 _PAUSE = 0.2
 _RETRIED = frozenset(
     {
