@@ -91,6 +91,18 @@ async def test_an_interrupted_turn_says_so_in_every_stage(traced: Traced) -> Non
     assert not any(span.failed for span in trace.spans)
 
 
+@pytest.mark.slow
+async def test_a_voice_that_is_made_much_faster_than_it_sounds_is_heard_to_its_end(
+    traced: Traced,
+) -> None:
+    # Its last 10 s lie at egress when it is complete.
+    trace = await converse(traced, typed(" ".join(["again"] * 80)), turns=1)
+    assert trace.turn(1).attributes[REASON] == "completed"
+    assert trace.turn(1).attributes["stagewire.turn.played"] == pytest.approx(16)
+    (spoken,) = trace.named("tts synthesize", "orchestrator")
+    assert 5 < spoken.end - spoken.start < 10, "it was read as it was played"
+
+
 async def test_an_answer_that_was_not_needed_is_superseded(traced: Traced) -> None:
     trace = await converse(traced, noise(0.4), turns=2)
     assert trace.turn(1).attributes[REASON] == "superseded"
