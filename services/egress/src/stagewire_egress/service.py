@@ -35,6 +35,7 @@ from stagewire_egress.settings import EgressSettings
 from stagewire_egress.websocket.server import WebSocketServer
 
 # Towards the orchestrator: 2.5 s of microphone in 20 ms messages, and as many control messages.
+_BREAK_SECONDS = 0.05
 _OUTBOX_MESSAGES = 128
 _MAX_CODEC_CHARACTERS = 64
 _MAX_IDLE_BYTES = 256 * 1024
@@ -147,6 +148,9 @@ class EgressService(egress_pb2_grpc.EgressServiceServicer):
                     ]
                     async for arm, message in commands:
                         await session.command(arm, message)
+                    # A broken stream's requests may end a moment before gRPC cancels its call. Only
+                    # the end of one that is whole ends the session: clients come back to the other.
+                    await asyncio.sleep(_BREAK_SECONDS)
                     for helper in helpers:
                         helper.cancel()
             except ExceptionGroup as group:
