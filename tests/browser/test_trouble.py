@@ -106,7 +106,9 @@ async def test_sound_that_the_browser_holds_back_waits_for_a_click(visit: Visito
         await page.page.reload()
         while not await alone("document.documentElement.dataset.shown"):
             await asyncio.sleep(0.1)
-        await alone("document.getElementById('text').value = 'Say hello.'; stagewire.sendText()")
+        # Long enough to be still sounding when it is held back again.
+        asked = "Tell me, in three sentences, what a lighthouse is."
+        await alone(f"document.getElementById('text').value = '{asked}'; stagewire.sendText()")
         while not await alone("document.querySelector('#alerts [data-kind=sound]') != null"):
             await asyncio.sleep(0.1)
     assert await alone("stagewire.session.playback.context.state") == "suspended"
