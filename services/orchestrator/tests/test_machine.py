@@ -285,60 +285,6 @@ def test_an_answer_without_sound_ends() -> None:
     assert d.machine.idle
 
 
-def test_silence_from_every_stage_ends_the_turn() -> None:
-    d = Driver()
-    d.ask("Hello.")
-    d.pass_time(Policy.answer_timeout)
-    assert d.announced("turn_summary")[-1].event.turn_summary.reason == (
-        turn_pb2.TURN_END_REASON_DEADLINE
-    )
-    assert d.machine.idle
-
-
-def test_egress_that_never_confirms_the_end_does_not_hang_the_session() -> None:
-    d = Driver()
-    turn = d.ask("Hello.")
-    d.generate(turn, "Hi.")
-    d.voice(turn)
-    d.feed(e.TtsDone(turn), e.MotionEnded(turn))
-    d.pass_time(4 * CHUNK / HERTZ + Policy.playback_grace + 0.1)
-    assert d.machine.idle
-    assert d.history.messages()[-1].role == "user", "nothing was confirmed, nothing was heard"
-
-
-def last_of(d: Driver, chunks: int) -> int:
-    """A turn whose media are complete, and of which nothing has been played."""
-    turn = d.ask("Hello.")
-    d.generate(turn, "Hi.")
-    d.voice(turn, chunks)
-    d.feed(e.TtsDone(turn), e.MotionEnded(turn))
-    return turn
-
-
-def test_a_turn_may_take_as_long_as_its_voice_lasts() -> None:
-    d = Driver()
-    chunks = round(3 * Policy.playback_grace * HERTZ / CHUNK)
-    turn = last_of(d, chunks)
-    for k in range(chunks):
-        d.feed(e.Played(turn, k * CHUNK))
-        d.pass_time(CHUNK / HERTZ)
-    assert not d.announced("turn_summary")
-    d.feed(e.EgressEnded(turn, COMPLETED, chunks * CHUNK))
-    assert d.announced("turn_summary")[-1].event.turn_summary.reason == COMPLETED
-
-
-def test_a_turn_waits_for_a_client_that_is_away_as_long_as_egress_does() -> None:
-    d = Driver()
-    turn = last_of(d, 4)
-    d.feed(e.ClientLeft())
-    d.pass_time(Policy.leave_grace - 1)
-    d.feed(e.ClientJoined())
-    d.pass_time(Policy.playback_grace)
-    assert not d.announced("turn_summary")
-    d.feed(e.EgressEnded(turn, COMPLETED, 4 * CHUNK))
-    assert d.announced("turn_summary")[-1].event.turn_summary.reason == COMPLETED
-
-
 def test_greeting_is_spoken_once_and_can_be_interrupted() -> None:
     d = Driver(greeting="Hi, I'm Ava. What now?")
     assert "".join(f.text for f in d.all(c.FeedTts)) == "Hi, I'm Ava. What now?"
@@ -406,10 +352,3 @@ def test_a_client_that_comes_back_is_told_the_state_though_it_is_the_same() -> N
     assert told == [session_event_pb2.CONVERSATION_STATE_LISTENING]
     assert not [x for x in out if isinstance(x, c.HintSpeaking)]
     assert not d.feed(e.Tick())
-
-
-def test_a_session_without_client_ends() -> None:
-    d = Driver()
-    d.feed(e.ClientLeft())
-    d.pass_time(Policy.leave_grace)
-    assert d.all(c.EndSession)
